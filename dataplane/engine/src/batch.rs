@@ -1,0 +1,142 @@
+//! The whole IO contract between a worker and its shard.
+//!
+//! Bytes stay where the kernel put them: a transmit is a list of [`Piece`]s,
+//! ranges into the receive memory or into the batch's own header arena, and
+//! the worker turns each transmit into one `sendmsg` (one GSO send when it has
+//! a segment size).
+
+use core::net::{IpAddr, SocketAddr};
+
+use forebay_turn::SocketId;
+
+/// The ECN field of an IP header (RFC 3168 §5), 0–3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ecn(pub u8);
+
+/// One received datagram, or several of one flow that the kernel merged (GRO).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RxSlot {
+    /// The socket it came to.
+    pub socket: SocketId,
+    /// The sender; IPv4-mapped addresses are already plain IPv4.
+    pub source: SocketAddr,
+    /// The local address it was sent to, where the socket reports it; the
+    /// address the socket is bound to otherwise.
+    pub local: IpAddr,
+    /// First byte within [`RxBatch::memory`].
+    pub start: u32,
+    /// Bytes.
+    pub len: u32,
+    /// Size of each merged datagram, the last may be shorter; equal to `len`
+    /// when nothing was merged. Zero only for an empty datagram.
+    pub segment: u16,
+    /// Writable scratch bytes directly before `start` (at least
+    /// [`RxBatch::HEADROOM`]).
+    pub headroom: u16,
+    /// The ECN field.
+    pub ecn: Ecn,
+}
+
+/// What arrived since the last batch.
+#[derive(Debug)]
+pub struct RxBatch<'a> {
+    /// All receive buffers as one slice; slots lie anywhere in it and never
+    /// overlap, headroom included.
+    pub memory: &'a mut [u8],
+    /// In order of arrival per socket.
+    pub slots: &'a [RxSlot],
+}
+
+impl RxBatch<'_> {
+    /// Headroom every slot has: enough for a Data indication's header with an
+    /// IPv6 XOR-PEER-ADDRESS (20 + 24 + 4 bytes).
+    pub const HEADROOM: usize = 48;
+    /// The most slots in one batch.
+    pub const MAX_SLOTS: usize = 256;
+}
+
+/// Which memory a piece lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arena {
+    /// [`RxBatch::memory`].
+    Received,
+    /// [`TxBatch::headers`].
+    Headers,
+}
+
+/// A range of bytes to send, and the next piece of the same transmit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Which memory.
+    pub arena: Arena,
+    /// First byte.
+    pub start: u32,
+    /// Bytes.
+    pub len: u32,
+    /// Index of the next piece in [`TxBatch::pieces`], or [`Piece::END`].
+    pub next: u32,
+}
+
+impl Piece {
+    /// No further piece.
+    pub const END: u32 = u32::MAX;
+}
+
+/// One `sendmsg`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transmit {
+    /// The socket to send from.
+    pub socket: SocketId,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// The source address, for sockets bound to a wildcard.
+    pub source: Option<IpAddr>,
+    /// With more than one datagram: the size of each, the last may be shorter,
+    /// and the whole is one GSO send. `None`: a single datagram.
+    pub segment: Option<u16>,
+    /// The ECN field to send with.
+    pub ecn: Ecn,
+    /// Index of the first piece.
+    pub first: u32,
+    /// Number of pieces.
+    pub pieces: u32,
+    /// Bytes over all pieces.
+    pub len: u32,
+    /// Datagrams (segments) in it.
+    pub datagrams: u16,
+}
+
+/// What to send, in order. Owned by the worker and reused; all three vectors
+/// keep the capacity they were made with and are never grown.
+#[derive(Debug, Default)]
+pub struct TxBatch {
+    /// In the order to send.
+    pub transmits: Vec<Transmit>,
+    /// Linked into lists by [`Piece::next`].
+    pub pieces: Vec<Piece>,
+    /// Headers and answers written by the shard.
+    pub headers: Vec<u8>,
+}
+
+impl TxBatch {
+    /// Datagrams in one GSO send (the kernel's UDP_MAX_SEGMENTS before 6.9).
+    pub const MAX_SEGMENTS: u16 = 64;
+    /// Bytes in one GSO send, below the 16-bit UDP length.
+    pub const MAX_BYTES: u32 = 65_000;
+
+    /// Room for the given numbers of transmits, pieces and header bytes.
+    pub fn with_capacity(transmits: usize, pieces: usize, headers: usize) -> Self {
+        Self {
+            transmits: Vec::with_capacity(transmits),
+            pieces: Vec::with_capacity(pieces),
+            headers: Vec::with_capacity(headers),
+        }
+    }
+
+    /// Empties the batch, keeping its memory.
+    pub fn clear(&mut self) {
+        self.transmits.clear();
+        self.pieces.clear();
+        self.headers.clear();
+    }
+}

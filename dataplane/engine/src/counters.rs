@@ -1,0 +1,90 @@
+//! Counters are plain locals of the shard; the worker publishes them in
+//! housekeeping.
+
+/// Why a packet was dropped. The names are label values of the metric
+/// `forebay_packets_dropped_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum DropReason {
+    /// Neither STUN nor ChannelData on a listening socket.
+    UnknownProtocol,
+    /// A length or value that does not parse.
+    Malformed,
+    /// A STUN message a server has no answer for.
+    Unexpected,
+    /// FINGERPRINT present and wrong.
+    BadFingerprint,
+    /// No allocation on this five-tuple or relay socket.
+    NoAllocation,
+    /// The channel is not bound.
+    NoChannel,
+    /// No permission for the peer.
+    NoPermission,
+    /// Denied by peer policy.
+    PeerDenied,
+    /// The budget for unauthenticated answers to a source prefix is spent.
+    PrefixBudget,
+    /// More requests in one batch than the batch's budget while media flowed.
+    RequestBudget,
+    /// The transmit batch was full.
+    BatchFull,
+}
+
+impl DropReason {
+    /// Every reason, in the order of the discriminants.
+    pub const ALL: [Self; 11] = [
+        Self::UnknownProtocol,
+        Self::Malformed,
+        Self::Unexpected,
+        Self::BadFingerprint,
+        Self::NoAllocation,
+        Self::NoChannel,
+        Self::NoPermission,
+        Self::PeerDenied,
+        Self::PrefixBudget,
+        Self::RequestBudget,
+        Self::BatchFull,
+    ];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UnknownProtocol => "unknown_protocol",
+            Self::Malformed => "malformed",
+            Self::Unexpected => "unexpected",
+            Self::BadFingerprint => "bad_fingerprint",
+            Self::NoAllocation => "no_allocation",
+            Self::NoChannel => "no_channel",
+            Self::NoPermission => "no_permission",
+            Self::PeerDenied => "peer_denied",
+            Self::PrefixBudget => "prefix_budget",
+            Self::RequestBudget => "request_budget",
+            Self::BatchFull => "batch_full",
+        }
+    }
+}
+
+/// What one shard counted since it was made. Everything only rises.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams relayed from clients to peers.
+    pub to_peer_packets: u64,
+    /// Payload bytes relayed from clients to peers.
+    pub to_peer_bytes: u64,
+    /// Datagrams relayed from peers to clients.
+    pub to_client_packets: u64,
+    /// Payload bytes relayed from peers to clients.
+    pub to_client_bytes: u64,
+    /// Transmits handed out that relay (each one `sendmsg`).
+    pub relay_transmits: u64,
+    /// STUN messages that reached the server (budgeted path).
+    pub requests: u64,
+    /// Answers sent.
+    pub answers: u64,
+    /// Allocations made.
+    pub allocations_created: u64,
+    /// Allocations ended.
+    pub allocations_deleted: u64,
+    /// Packets dropped, by [`DropReason`].
+    pub dropped: [u64; DropReason::ALL.len()],
+}

@@ -1,0 +1,11 @@
+//! Everything one core knows. The worker hands a [`Shard`] a batch of received
+//! datagrams and gets a batch of transmits back; see [`Shard`] for the calling
+//! contract. The kernel fills the batches in production, memory in tests.
+
+mod batch;
+mod counters;
+mod shard;
+
+pub use batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
+pub use counters::{Counters, DropReason};
+pub use shard::{Command, Shard, ShardConfig};

@@ -1,0 +1,88 @@
+//! The one table that names every statistic of a worker. A worker publishes a
+//! page of 64-bit values indexed by [`Stat`]; whoever exposes them takes name,
+//! labels, kind and help from [`TABLE`].
+
+/// Whether a value only rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises while the worker lives.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+}
+
+/// Name and meaning of one statistic.
+#[derive(Debug, Clone, Copy)]
+pub struct Definition {
+    /// Which value of the page.
+    pub stat: Stat,
+    /// Metric name without the `forebay_` prefix and the `_total` suffix.
+    pub name: &'static str,
+    /// A label that tells statistics of one name apart.
+    pub label: Option<(&'static str, &'static str)>,
+    /// Counter or gauge.
+    pub kind: Kind,
+    /// One sentence for operators.
+    pub help: &'static str,
+}
+
+macro_rules! table {
+    ($($variant:ident, $kind:ident, $name:literal, $label:expr, $help:literal;)*) => {
+        /// Index into a worker's page of statistics.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Stat { $(#[doc = $help] $variant,)* }
+
+        /// Every statistic, in the order of [`Stat`].
+        pub const TABLE: &[Definition] = &[
+            $(Definition { stat: Stat::$variant, name: $name, label: $label, kind: Kind::$kind, help: $help },)*
+        ];
+    };
+}
+
+table! {
+    ToPeerPackets, Counter, "relayed_packets", Some(("direction", "to_peer")), "Datagrams relayed.";
+    ToClientPackets, Counter, "relayed_packets", Some(("direction", "to_client")), "Datagrams relayed.";
+    ToPeerBytes, Counter, "relayed_bytes", Some(("direction", "to_peer")), "Payload bytes relayed.";
+    ToClientBytes, Counter, "relayed_bytes", Some(("direction", "to_client")), "Payload bytes relayed.";
+    RelaySends, Counter, "relay_sends", None, "Send operations that carried relayed datagrams; packets divided by sends is the coalescing factor.";
+    Requests, Counter, "stun_requests", None, "STUN messages handled.";
+    Answers, Counter, "stun_answers", None, "STUN answers sent.";
+    AllocationsCreated, Counter, "allocations_created", None, "Allocations made.";
+    AllocationsDeleted, Counter, "allocations_deleted", None, "Allocations ended.";
+    AllocationsLive, Gauge, "allocations", None, "Allocations alive.";
+    RelayPorts, Gauge, "relay_ports", None, "Relay ports this worker owns, all addresses.";
+    RelayPortsFree, Gauge, "relay_ports_free", None, "Relay ports neither allocated nor pre-opened nor unusable.";
+    RelaysReady, Gauge, "relays_ready", None, "Relay sockets opened ahead of Allocate.";
+    DroppedUnknownProtocol, Counter, "packets_dropped", Some(("reason", "unknown_protocol")), "Packets dropped by the engine.";
+    DroppedMalformed, Counter, "packets_dropped", Some(("reason", "malformed")), "Packets dropped by the engine.";
+    DroppedUnexpected, Counter, "packets_dropped", Some(("reason", "unexpected")), "Packets dropped by the engine.";
+    DroppedBadFingerprint, Counter, "packets_dropped", Some(("reason", "bad_fingerprint")), "Packets dropped by the engine.";
+    DroppedNoAllocation, Counter, "packets_dropped", Some(("reason", "no_allocation")), "Packets dropped by the engine.";
+    DroppedNoChannel, Counter, "packets_dropped", Some(("reason", "no_channel")), "Packets dropped by the engine.";
+    DroppedNoPermission, Counter, "packets_dropped", Some(("reason", "no_permission")), "Packets dropped by the engine.";
+    DroppedPeerDenied, Counter, "packets_dropped", Some(("reason", "peer_denied")), "Packets dropped by the engine.";
+    DroppedPrefixBudget, Counter, "packets_dropped", Some(("reason", "prefix_budget")), "Packets dropped by the engine.";
+    DroppedRequestBudget, Counter, "packets_dropped", Some(("reason", "request_budget")), "Packets dropped by the engine.";
+    DroppedBatchFull, Counter, "packets_dropped", Some(("reason", "batch_full")), "Packets dropped by the engine.";
+    KernelDropsListener, Counter, "kernel_drops", Some(("socket", "listener")), "Datagrams the kernel dropped on a full receive buffer (SO_RXQ_OVFL).";
+    KernelDropsRelay, Counter, "kernel_drops", Some(("socket", "relay")), "Datagrams the kernel dropped on a full receive buffer (SO_RXQ_OVFL).";
+    ReceiveTruncated, Counter, "receive_truncated", None, "Datagrams larger than a receive buffer.";
+    ReceiveErrors, Counter, "receive_errors", None, "Receives that failed.";
+    BuffersExhausted, Counter, "receive_buffers_exhausted", None, "Times every receive buffer was in use and a receive had to be re-armed.";
+    RingOverflows, Counter, "ring_overflows", None, "Completions the kernel had to put aside because the completion queue was full.";
+    SendErrorsWouldBlock, Counter, "send_errors", Some(("error", "would_block")), "Datagrams not sent.";
+    SendErrorsUnreachable, Counter, "send_errors", Some(("error", "unreachable")), "Datagrams not sent.";
+    SendErrorsMessageSize, Counter, "send_errors", Some(("error", "message_size")), "Datagrams not sent.";
+    SendErrorsOther, Counter, "send_errors", Some(("error", "other")), "Datagrams not sent.";
+    GsoRetries, Counter, "gso_retries", None, "GSO sends the kernel refused and that were repeated datagram by datagram.";
+    RelayOpenErrors, Counter, "relay_open_errors", None, "Relay sockets that could not be opened.";
+    RingEnters, Counter, "ring_enters", None, "io_uring_enter calls.";
+    Batches, Counter, "batches", None, "Batches with at least one datagram.";
+    CommandsRefused, Counter, "commands_refused", None, "Commands not taken because the worker's mailbox was full.";
+    ReportsLost, Counter, "reports_lost", None, "Allocation reports lost because the control thread was too slow.";
+    CpuNanoseconds, Counter, "cpu_nanoseconds", None, "CPU time of the worker thread.";
+}
+
+/// Values on a page.
+pub const COUNT: usize = TABLE.len();

@@ -1,0 +1,3 @@
+//! Workers, their sockets and rings, and the control thread around them.
+
+pub mod worker;

@@ -1,0 +1,99 @@
+//! One pinned thread per core: reap, engine, submit.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use forebay_engine::ShardConfig;
+use forebay_ipc::stats;
+use forebay_turn::{
+    AllocationId, ClientAddr, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds, Usage,
+};
+
+/// One listening address of one worker. Two kernel sockets of the same
+/// SO_REUSEPORT group, steered by a classic BPF program: requests have a
+/// receive buffer of their own, which a flood of media cannot fill.
+#[derive(Debug)]
+pub struct Listener {
+    /// The address both are bound to.
+    pub address: SocketAddr,
+    /// Receives STUN except Send indications.
+    pub control: OwnedFd,
+    /// Receives everything else; answers and relayed packets leave here.
+    pub media: OwnedFd,
+}
+
+/// What a worker is made from.
+pub struct WorkerConfig {
+    /// Dense index from zero.
+    pub index: usize,
+    /// The core to pin to; `None` leaves the thread unpinned.
+    pub core: Option<usize>,
+    /// Its listening sockets.
+    pub listeners: Vec<Listener>,
+    /// Relay addresses.
+    pub relays: Vec<RelayMapping>,
+    /// The relay ports that are this worker's alone, on every relay address.
+    pub relay_ports: Vec<u16>,
+    /// Relay sockets to keep open ahead of Allocate, per address family.
+    pub relays_ready: usize,
+    /// SO_RCVBUF of each relay socket, bytes.
+    pub relay_receive_buffer: usize,
+    /// SO_SNDBUF of each relay socket, bytes.
+    pub relay_send_buffer: usize,
+    /// SO_BUSY_POLL, microseconds; zero is off.
+    pub busy_poll: u32,
+    /// Receive buffers in the ring's provided-buffer group (a power of two).
+    pub buffers: u16,
+    /// The engine.
+    pub shard: ShardConfig,
+    /// The engine's randomness.
+    pub seeds: Seeds,
+    /// Who may allocate at start.
+    pub credentials: Arc<Credentials>,
+    /// The peer policy at start.
+    pub policy: Arc<PeerPolicy>,
+}
+
+/// What a worker is told.
+#[derive(Debug, Clone)]
+pub enum WorkerCommand {
+    /// Replace who may allocate.
+    SetCredentials(Arc<Credentials>),
+    /// Replace the peer policy.
+    SetPolicy(Arc<PeerPolicy>),
+    /// Refuse new allocations.
+    Drain,
+    /// Leave the loop and end the thread.
+    Stop,
+}
+
+/// What a worker tells.
+#[derive(Debug, Clone)]
+pub enum WorkerReport {
+    /// An allocation was made.
+    Created {
+        /// Slot and generation within the worker.
+        allocation: AllocationId,
+        /// Who asked.
+        client: ClientAddr,
+        /// What was given.
+        relayed: RelayedAddr,
+        /// As it came: attacker data.
+        username: Box<str>,
+    },
+    /// An allocation ended.
+    Deleted {
+        /// Slot and generation within the worker.
+        allocation: AllocationId,
+        /// Why.
+        reason: Deletion,
+        /// What it moved.
+        usage: Usage,
+    },
+}
+
+/// A worker's statistics, indexed by [`stats::Stat`], written in housekeeping
+/// with relaxed stores.
+pub type StatsPage = [AtomicU64; stats::COUNT];

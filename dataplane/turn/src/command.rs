@@ -1,0 +1,69 @@
+//! Rare work the caller carries out.
+
+use core::net::SocketAddr;
+
+use forebay_wire::clock::Instant;
+
+use crate::ids::{AllocationId, ClientAddr, RelayedAddr, SocketId};
+
+/// Work queued by [`Server`](crate::Server), fetched with
+/// [`Server::next_command`](crate::Server::next_command).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Call [`Server::on_timer`](crate::Server::on_timer) with this token at
+    /// or shortly after this time. Each token is armed at most once at a time.
+    Arm {
+        /// Opaque: slot, generation and kind.
+        token: u64,
+        /// When to call.
+        at: Instant,
+    },
+    /// The allocation is gone; close its relay socket.
+    CloseRelay(SocketId),
+    /// An allocation was made.
+    Created {
+        /// Its id.
+        allocation: AllocationId,
+        /// Who asked.
+        client: ClientAddr,
+        /// What was given.
+        relayed: RelayedAddr,
+        /// The relay socket's own address.
+        local: SocketAddr,
+        /// The authenticated username, as it came: attacker data in a log.
+        username: Box<str>,
+    },
+    /// An allocation ended.
+    Deleted {
+        /// Its id.
+        allocation: AllocationId,
+        /// Why.
+        reason: Deletion,
+        /// What it moved.
+        usage: Usage,
+    },
+}
+
+/// Why an allocation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Deletion {
+    /// Its lifetime passed without a Refresh.
+    Expired,
+    /// The client refreshed it with lifetime zero.
+    ClosedByClient,
+    /// The operator or a policy ended it.
+    Administrative,
+}
+
+/// What an allocation moved, payload only (no TURN framing, no IP headers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Packets relayed from the client to peers.
+    pub to_peer_packets: u64,
+    /// Bytes relayed from the client to peers.
+    pub to_peer_bytes: u64,
+    /// Packets relayed from peers to the client.
+    pub to_client_packets: u64,
+    /// Bytes relayed from peers to the client.
+    pub to_client_bytes: u64,
+}

@@ -1,0 +1,141 @@
+//! What a shard is told at construction or by its operator later.
+
+use core::time::Duration;
+
+use forebay_wire::clock::UnixSeconds;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// Fixed for the life of a [`Server`](crate::Server).
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// REALM of every challenge, 1–763 bytes (RFC 8489 §14.9).
+    pub realm: String,
+    /// SOFTWARE in answers to authenticated requests; `None` leaves it out.
+    pub software: Option<String>,
+    /// Whether answers carry FINGERPRINT.
+    pub fingerprint: bool,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// How large the tables are.
+    pub capacity: Capacity,
+    /// How much one user may hold.
+    pub quota: Quota,
+    /// How many answers to unauthenticated messages a source prefix may draw.
+    pub unauthenticated: PrefixBudget,
+}
+
+/// Lifetimes; the defaults are RFC 8656's.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// Given when the client asks for none (600 s).
+    pub default_allocation: Duration,
+    /// The longest given (3600 s).
+    pub max_allocation: Duration,
+    /// Of a permission (300 s).
+    pub permission: Duration,
+    /// Of a channel binding (600 s).
+    pub channel: Duration,
+    /// How long a nonce is accepted before 438 (Stale Nonce) asks for a new one.
+    pub nonce: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            default_allocation: Duration::from_secs(600),
+            max_allocation: Duration::from_secs(3600),
+            permission: Duration::from_secs(300),
+            channel: Duration::from_secs(600),
+            nonce: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// Table sizes of one shard. All memory is taken at construction.
+#[derive(Debug, Clone, Copy)]
+pub struct Capacity {
+    /// Allocations.
+    pub allocations: u32,
+    /// Permissions over all allocations.
+    pub permissions: u32,
+    /// Channel bindings over all allocations.
+    pub channels: u32,
+    /// Permissions of one allocation.
+    pub permissions_per_allocation: u16,
+    /// Channel bindings of one allocation.
+    pub channels_per_allocation: u16,
+}
+
+/// Limits on what one user may hold in this shard; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quota {
+    /// Allocations of one user. For REST credentials the user is the part of
+    /// the username after the expiry.
+    pub allocations_per_user: Option<u32>,
+}
+
+/// A token bucket per source prefix (IPv4 /24, IPv6 /56).
+#[derive(Debug, Clone, Copy)]
+pub struct PrefixBudget {
+    /// Answers per second; zero switches the limiter off.
+    pub per_second: u32,
+    /// Answers that may be drawn at once after a pause.
+    pub burst: u32,
+}
+
+/// Randomness for one shard, from the operating system at start.
+pub struct Seeds {
+    /// Keys the nonce's authenticator; equal on all shards of a host, so that
+    /// a client that moves between them is not challenged again.
+    pub nonce_key: [u8; 16],
+    /// Keys the hash tables.
+    pub hash_key: u64,
+    /// Seeds the choice among offered relays.
+    pub random: u64,
+}
+
+/// Who may allocate. Replaced as a whole; allocations in place are not
+/// disturbed when the secret they were made with is withdrawn.
+#[derive(Debug, Clone, Default)]
+pub struct Credentials {
+    /// TURN REST secrets, tried in order.
+    pub secrets: Vec<Secret>,
+    /// Static users.
+    pub users: Vec<User>,
+}
+
+/// A TURN REST shared secret: username `expiry:user`, password
+/// base64(HMAC-SHA1(secret, username)).
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Secret {
+    /// Names the secret in logs and metrics.
+    #[zeroize(skip)]
+    pub id: String,
+    /// The secret's bytes.
+    pub key: Vec<u8>,
+    /// After this time the secret authenticates nobody; `None` is no limit.
+    #[zeroize(skip)]
+    pub not_after: Option<UnixSeconds>,
+}
+
+/// A static user of the long-term credential mechanism (RFC 8489 §9.2).
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct User {
+    /// The username.
+    #[zeroize(skip)]
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Secret").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl core::fmt::Debug for User {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("User").field("name", &self.name).finish_non_exhaustive()
+    }
+}

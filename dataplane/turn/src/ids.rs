@@ -1,0 +1,76 @@
+//! Role newtypes: no bare address, port or index crosses this crate's border.
+
+use core::net::{IpAddr, SocketAddr};
+
+/// A kernel socket as its worker knows it. Listening sockets and relay sockets
+/// share one number space of small dense indices. The owner guarantees that
+/// once a relay was closed, no packet of its former use arrives under the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u32);
+
+/// The client's transport address as the server sees it (RFC 8656: the
+/// client's host or server-reflexive transport address).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientAddr(pub SocketAddr);
+
+/// The transport address of a peer as the client names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// A relayed transport address as it is told to the client (public, where the
+/// host sits behind a one-to-one NAT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RelayedAddr(pub SocketAddr);
+
+/// What identifies an allocation on the client's side: the client's address,
+/// the listening socket (which implies transport and server port) and the
+/// local address the packet came to (a wildcard listener has many).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FiveTuple {
+    /// The listening socket.
+    pub socket: SocketId,
+    /// The client.
+    pub client: ClientAddr,
+    /// The server address the client sent to; answers leave from it.
+    pub local: IpAddr,
+}
+
+/// A channel number within 0x4000–0x4FFF (RFC 8656 §12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelNumber(u16);
+
+impl ChannelNumber {
+    /// The number, if it lies in the range RFC 8656 §12 allots to channels.
+    pub const fn new(number: u16) -> Option<Self> {
+        match number {
+            0x4000..=0x4FFF => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// The number as it stands on the wire.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+/// An allocation: slot and generation, so that a stale id never names the
+/// slot's next owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AllocationId {
+    /// Dense index below [`Capacity::allocations`](crate::Capacity).
+    pub slot: u32,
+    /// Counts the slot's owners.
+    pub generation: u32,
+}
+
+/// Dense index of everything one client sends to one peer, below
+/// [`Server::peer_flows`](crate::Server::peer_flows). Packets of one flow keep
+/// their order, so this is what a caller coalesces by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeerFlow(pub u32);
+
+/// Dense index of everything that is sent to one client, below
+/// [`Capacity::allocations`](crate::Capacity).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientFlow(pub u32);

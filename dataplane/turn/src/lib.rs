@@ -1,0 +1,22 @@
+//! A TURN server (RFC 8656 over RFC 8489) for one shard, as a pure state
+//! machine: no socket, clock, thread, logger or per-packet allocation.
+//!
+//! The relay decision is a small [`ToPeer`] or [`ToClient`] value; everything
+//! rare is a [`Command`] the caller fetches and carries out. See [`Server`]
+//! for the calling contract.
+
+mod command;
+mod config;
+mod ids;
+mod policy;
+mod server;
+mod verdict;
+
+pub use command::{Command, Deletion, Usage};
+pub use config::{Capacity, Config, Credentials, Lifetimes, PrefixBudget, Quota, Secret, Seeds, User};
+pub use ids::{
+    AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow, RelayedAddr, SocketId,
+};
+pub use policy::{PeerPolicy, RelayMapping};
+pub use server::{OfferedRelay, Outcome, RelaysHeld, Server};
+pub use verdict::{Framing, Refusal, ToClient, ToPeer};
