@@ -1,5 +1,14 @@
 //! One pinned thread per core: reap, engine, submit.
 
+pub mod boot;
+mod error;
+mod handle;
+pub mod listen;
+pub mod preflight;
+
+pub use error::{MailboxFull, StartError, WorkerFailed};
+pub use handle::WorkerHandle;
+
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -8,7 +17,8 @@ use std::sync::atomic::AtomicU64;
 use forebay_engine::ShardConfig;
 use forebay_ipc::stats;
 use forebay_turn::{
-    AllocationId, ClientAddr, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds, Usage,
+    AllocationId, ClientAddr, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds,
+    Usage,
 };
 
 /// One listening address of one worker. Two kernel sockets of the same
@@ -97,3 +107,12 @@ pub enum WorkerReport {
 /// A worker's statistics, indexed by [`stats::Stat`], written in housekeeping
 /// with relaxed stores.
 pub type StatsPage = [AtomicU64; stats::COUNT];
+
+/// Starts a worker's thread and waits until it receives, or says why it
+/// cannot. Call [`preflight::check`] once before the first.
+pub fn spawn(config: WorkerConfig) -> Result<WorkerHandle, StartError> {
+    Err(StartError::Worker {
+        worker: config.index,
+        reason: "not supported yet".to_owned(),
+    })
+}

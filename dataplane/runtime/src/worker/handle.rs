@@ -1,0 +1,66 @@
+//! The other threads' end of a worker.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::boot::BootReport;
+use super::error::{MailboxFull, WorkerFailed};
+use super::{StatsPage, WorkerCommand, WorkerReport};
+
+/// A running worker. Dropping the handle does not stop it.
+#[derive(Debug)]
+pub struct WorkerHandle {
+    pub(super) index: usize,
+    pub(super) boot: BootReport,
+    pub(super) stats: Arc<StatsPage>,
+    pub(super) reports: Receiver<WorkerReport>,
+    pub(super) thread: std::thread::JoinHandle<Result<(), String>>,
+}
+
+impl WorkerHandle {
+    /// Index of the worker.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Puts a command into the mailbox and wakes the worker.
+    pub fn send(&self, command: WorkerCommand) -> Result<(), MailboxFull> {
+        drop(command);
+        Err(MailboxFull)
+    }
+
+    /// The page the worker publishes its statistics on.
+    pub fn stats(&self) -> &Arc<StatsPage> {
+        &self.stats
+    }
+
+    /// Allocations made and ended. Bounded: what is not read in time is lost
+    /// and counted in `ReportsLost`.
+    pub fn reports(&self) -> &Receiver<WorkerReport> {
+        &self.reports
+    }
+
+    /// What the worker found at start.
+    pub fn boot(&self) -> &BootReport {
+        &self.boot
+    }
+
+    /// Whether the thread has ended.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the thread to end.
+    pub fn join(self) -> Result<(), WorkerFailed> {
+        let worker = self.index;
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(reason)) => Err(WorkerFailed { worker, reason }),
+            Err(_) => Err(WorkerFailed {
+                worker,
+                reason: "its thread panicked".to_owned(),
+            }),
+        }
+    }
+}
