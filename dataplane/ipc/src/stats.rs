@@ -86,3 +86,28 @@ table! {
 
 /// Values on a page.
 pub const COUNT: usize = TABLE.len();
+
+/// A number that differs when the tables of two builds differ: FNV-1a over
+/// names and labels.
+pub const fn fingerprint() -> u32 {
+    const fn mix(mut hash: u32, text: &str) -> u32 {
+        let bytes = text.as_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            hash = (hash ^ bytes[i] as u32).wrapping_mul(0x0100_0193);
+            i += 1;
+        }
+        // A separator no name contains.
+        (hash ^ 0xff).wrapping_mul(0x0100_0193)
+    }
+    let mut hash = 0x811c_9dc5;
+    let mut i = 0;
+    while i < TABLE.len() {
+        hash = mix(hash, TABLE[i].name);
+        if let Some((key, value)) = TABLE[i].label {
+            hash = mix(mix(hash, key), value);
+        }
+        i += 1;
+    }
+    hash
+}

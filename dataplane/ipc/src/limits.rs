@@ -1,0 +1,33 @@
+//! Every bound of the protocol. The largest message of each kind fits
+//! [`MESSAGE`]; a test adds them up.
+
+/// Bytes of one message.
+pub const MESSAGE: usize = 65_536;
+/// Bytes of a username, longer than RFC 8489 §14.3 allows on the wire (508).
+pub const USERNAME: usize = 512;
+/// Bytes of a REALM (RFC 8489 §14.9).
+pub const REALM: usize = 763;
+/// Bytes of a name we give: software versions, ids of secrets.
+pub const NAME: usize = 64;
+/// Bytes of a sentence for people.
+pub const SENTENCE: usize = 512;
+/// Bytes of a TURN REST secret.
+pub const SECRET_KEY: usize = 256;
+/// Bytes of a static user's name, and of its password.
+pub const STATIC_USER: usize = 128;
+/// TURN REST secrets in force at once.
+pub const SECRETS: usize = 16;
+/// Static users.
+pub const USERS: usize = 128;
+/// Prefixes in one list of the peer policy.
+pub const PREFIXES: usize = 1_024;
+/// Listening addresses.
+pub const LISTENERS: usize = 64;
+/// Relay addresses.
+pub const RELAYS: usize = 64;
+/// Workers on one page.
+pub const WORKERS: usize = 256;
+/// Allocations on one page, created or deleted.
+pub const ALLOCATIONS: usize = 96;
+/// Values in a worker's page of statistics.
+pub const STATS: usize = 256;
