@@ -6,4 +6,12 @@
 //! slices that are already trimmed to the length the packet states.
 #![no_std]
 
+mod channel_data;
 pub mod clock;
+mod demux;
+mod error;
+pub mod stun;
+
+pub use channel_data::ChannelData;
+pub use demux::Protocol;
+pub use error::{NoRoom, ParseError};

@@ -1,0 +1,23 @@
+//! STUN messages (RFC 8489) with the attributes of TURN (RFC 8656).
+//!
+//! [`Message`] is the view of a whole datagram, [`SendIndication`] the one-walk
+//! view of the only STUN message that carries media towards a peer,
+//! [`Builder`] writes a message in place, and [`data_indication`] writes the
+//! header of the only STUN message that carries media towards a client.
+
+mod address;
+mod attribute;
+mod builder;
+pub mod data_indication;
+mod header;
+mod integrity;
+mod message;
+mod send_indication;
+mod shape;
+
+pub use attribute::{AttributeType, Attributes};
+pub use builder::Builder;
+pub use header::{Class, ErrorCode, MAGIC_COOKIE, Method, TransactionId};
+pub use integrity::{Fingerprint, Integrity, IntegrityInput};
+pub use message::{AddressFamily, Message, TRANSPORT_UDP};
+pub use send_indication::SendIndication;
