@@ -88,7 +88,7 @@ impl<'b, C, const MAX: usize> Decode<'b, C> for Text<MAX> {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
         let text = d.str()?;
-        check(text.len(), MAX).map_err(|e| decode::Error::custom(e).at(at))?;
+        check(text.len(), MAX).map_err(|e| decode::Error::message(e).at(at))?;
         Ok(Self(text.to_owned()))
     }
 }
@@ -140,7 +140,7 @@ impl<'b, C, const MAX: usize> Decode<'b, C> for Bytes<MAX> {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
         let at = d.position();
         let bytes = d.bytes()?;
-        check(bytes.len(), MAX).map_err(|e| decode::Error::custom(e).at(at))?;
+        check(bytes.len(), MAX).map_err(|e| decode::Error::message(e).at(at))?;
         Ok(Self(bytes.to_owned()))
     }
 }
@@ -209,7 +209,7 @@ impl<'b, C, T: Decode<'b, C>, const MAX: usize> Decode<'b, C> for List<T, MAX> {
             return Err(decode::Error::message("a list of indefinite length").at(at));
         };
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        check(length, MAX).map_err(|e| decode::Error::custom(e).at(at))?;
+        check(length, MAX).map_err(|e| decode::Error::message(e).at(at))?;
         let mut elements = Vec::with_capacity(length);
         for _ in 0..length {
             elements.push(T::decode(d, ctx)?);

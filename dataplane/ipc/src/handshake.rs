@@ -17,9 +17,7 @@ pub enum Role {
     Observer,
 }
 
-/// Opens a connection.
-///
-/// The fields up to here keep their place in every later version, so that a
+/// Opens a connection. Later versions only add fields behind these, so that a
 /// version mismatch can be told from garbage.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
