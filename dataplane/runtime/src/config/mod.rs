@@ -1,0 +1,30 @@
+//! The configuration file that `forebay-turnd` and `forebay-dataplane` share,
+//! and the credential files it names.
+
+mod credentials;
+mod error;
+mod load;
+mod print;
+mod section;
+mod settings;
+mod validate;
+mod values;
+
+pub use credentials::{CredentialsError, load_credentials};
+pub use error::{ConfigError, Problem};
+pub use print::default_text;
+pub use section::{Key, Section};
+pub use settings::{
+    Auth, Control, Cores, External, Lifetimes, Limits, Listen, Log, Metrics, Peers, Relay,
+    SecretFile, Settings, Sockets,
+};
+pub use values::{LogFormat, Moment, Network, PortRange};
+
+/// Which of the two processes a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A TURN server by itself: it reads secrets and users from files.
+    Standalone,
+    /// A data plane: secrets, users and policy come from the control plane.
+    Controlled,
+}

@@ -1,0 +1,301 @@
+//! Every key of the configuration file. The doc comments are what
+//! `--print-default` shows: they speak to operators.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::section::{Key, Section, section};
+use super::values::{LogFormat, Moment, Network, PortRange};
+
+section! {
+    /// The whole file.
+    pub struct Settings {
+        /// Authentication realm told to clients (RFC 8489 §14.9). Users' keys
+        /// are derived from it, so keep it when you move a server.
+        realm: String = "forebay".to_owned();
+        /// CPU cores.
+        cores: Cores = Cores::default(), table Cores;
+        /// Where clients come in.
+        listen: Listen = Listen::default(), table Listen;
+        /// Addresses and ports handed out to clients.
+        relay: Relay = Relay::default(), table Relay;
+        /// Who may allocate. Without a secret or a users file nobody could tell
+        /// clients apart and the server would be an open relay: it refuses to
+        /// start.
+        auth: Auth = Auth::default(), table Auth;
+        /// Whom clients may reach. Every special-purpose range (private,
+        /// loopback, link-local, cloud metadata, multicast, reserved …) is
+        /// denied from the start, in every encoding of IPv4 within IPv6.
+        peers: Peers = Peers::default(), table Peers;
+        /// How much is served at once. Memory for all of it is taken at start.
+        limits: Limits = Limits::default(), table Limits;
+        /// How long things live. The defaults are RFC 8656's.
+        lifetimes: Lifetimes = Lifetimes::default(), table Lifetimes;
+        /// Kernel sockets and receive memory.
+        sockets: Sockets = Sockets::default(), table Sockets;
+        /// Metrics and health over HTTP: /metrics, /healthz, /readyz.
+        metrics: Metrics = Metrics::default(), table Metrics;
+        /// The local socket that `forebay status` and the control plane use.
+        control: Control = Control::default(), table Control;
+        /// Logs, on standard error.
+        log: Log = Log::default(), table Log;
+    }
+}
+
+section! {
+    /// CPU cores.
+    pub struct Cores {
+        /// Cores to run one worker on each. Omitted: every core this process
+        /// may use.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pin: Option<Vec<usize>> = None, example "[0, 1]";
+    }
+}
+
+section! {
+    /// Where clients come in.
+    pub struct Listen {
+        /// UDP addresses. Omitted: port 3478 on every address, IPv4 and (where
+        /// the host has it) IPv6.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        udp: Option<Vec<SocketAddr>> = None, example "[\"0.0.0.0:3478\", \"[::]:3478\"]";
+    }
+}
+
+section! {
+    /// Addresses and ports handed out to clients.
+    pub struct Relay {
+        /// Addresses of this host to relay from; one per family is usual.
+        /// Omitted: the addresses of the default routes, named in the log.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        addresses: Option<Vec<IpAddr>> = None, example "[\"203.0.113.7\", \"2001:db8::7\"]";
+        /// For a host behind a one-to-one NAT (most clouds): the public address
+        /// that clients are told for an address above.
+        external: Vec<External> = Vec::new(), table External;
+        /// Relay ports. Every allocation takes one; workers share the range.
+        ports: PortRange = PortRange::DYNAMIC;
+        /// Relay sockets each worker keeps open ahead of demand, per address
+        /// family, so that Allocate does not wait for one. More rides out
+        /// larger bursts of new clients and holds more file descriptors.
+        ready: usize = 64;
+    }
+}
+
+section! {
+    /// Who may allocate.
+    pub struct Auth {
+        /// TURN REST secrets: username "expiry:user", password
+        /// base64(HMAC-SHA1(secret, username)). Several may be valid at once,
+        /// so that one is rotated without breaking live clients. Files must not
+        /// be readable by everyone; a relative name is looked up among systemd
+        /// credentials first, then beside this file. "not_after" ends a secret,
+        /// for example "2027-01-31T00:00:00Z". Reloaded on SIGHUP.
+        secrets: Vec<SecretFile> = Vec::new(), table SecretFile;
+        /// Static users, one "name:password" per line. Works together with
+        /// secrets. Same rules for the file. Reloaded on SIGHUP.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        users_file: Option<PathBuf> = None, example "\"/etc/forebay/users\"";
+        /// SOFTWARE attribute of authenticated answers; empty leaves it out.
+        software: String = "Forebay".to_owned();
+        /// Whether answers carry FINGERPRINT.
+        fingerprint: bool = false;
+        /// How long a nonce is good before clients are asked to take a new one.
+        #[serde(with = "humantime_serde")]
+        nonce_lifetime: Duration = Duration::from_secs(3600);
+        /// Allocations one user may hold at once on each worker. Omitted: no
+        /// limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        allocations_per_user: Option<u32> = None, example "10";
+    }
+}
+
+section! {
+    /// Whom clients may reach.
+    pub struct Peers {
+        /// Networks allowed although special-purpose or denied: allow beats
+        /// deny. Never opens this server's own listening addresses. Reloaded
+        /// on SIGHUP.
+        allow: Vec<Network> = Vec::new();
+        /// Networks denied although globally reachable. Reloaded on SIGHUP.
+        deny: Vec<Network> = Vec::new();
+        /// Lowest peer port. Media never uses the ports below 1024, services
+        /// do. Reloaded on SIGHUP.
+        lowest_port: u16 = 1024;
+    }
+}
+
+section! {
+    /// How much is served at once.
+    pub struct Limits {
+        /// Allocations over all workers; each takes an equal share. Omitted:
+        /// as many as there are relay ports.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        allocations: Option<u32> = None, example "16384";
+        /// Permissions over all allocations. Omitted: eight per allocation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        permissions: Option<u32> = None, example "131072";
+        /// Channels over all allocations. Omitted: four per allocation.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        channels: Option<u32> = None, example "65536";
+        /// Permissions of one allocation.
+        permissions_per_allocation: u16 = 128;
+        /// Channels of one allocation.
+        channels_per_allocation: u16 = 64;
+        /// Answers per second that one source prefix (IPv4 /24, IPv6 /56) may
+        /// draw without credentials, so that nobody reflects traffic off this
+        /// server. 0 switches the limit off.
+        unauthenticated_per_second: u32 = 1000;
+        /// Such answers at once after a pause.
+        unauthenticated_burst: u32 = 2000;
+        /// STUN requests a worker handles between two batches of media; more
+        /// than these are dropped (and repeated by clients) while media waits.
+        requests_per_batch: u16 = 32;
+    }
+}
+
+section! {
+    /// How long things live.
+    pub struct Lifetimes {
+        /// Of an allocation whose client asks for none.
+        #[serde(with = "humantime_serde")]
+        allocation: Duration = Duration::from_secs(600);
+        /// The longest a client gets.
+        #[serde(with = "humantime_serde")]
+        allocation_max: Duration = Duration::from_secs(3600);
+        /// Of a permission. Clients count on five minutes.
+        #[serde(with = "humantime_serde")]
+        permission: Duration = Duration::from_secs(300);
+        /// Of a channel. Clients count on ten minutes.
+        #[serde(with = "humantime_serde")]
+        channel: Duration = Duration::from_secs(600);
+        /// After SIGTERM: how long live allocations may go on before the
+        /// process ends. A second SIGTERM ends it at once.
+        #[serde(with = "humantime_serde")]
+        drain: Duration = Duration::from_secs(60);
+    }
+}
+
+section! {
+    /// Kernel sockets and receive memory.
+    pub struct Sockets {
+        /// Receive buffer of each listening socket, bytes. The kernel caps it at
+        /// net.core.rmem_max unless the process may exceed it; the effective
+        /// value is in the log.
+        receive_buffer: usize = 4 << 20;
+        /// Send buffer of each listening socket, bytes (net.core.wmem_max).
+        send_buffer: usize = 4 << 20;
+        /// Receive buffer of each relay socket, bytes. Holds what one peer sends
+        /// while the worker is busy elsewhere.
+        relay_receive_buffer: usize = 256 << 10;
+        /// Send buffer of each relay socket, bytes.
+        relay_send_buffer: usize = 256 << 10;
+        /// Busy polling, microseconds (SO_BUSY_POLL). Saves wake-ups under load
+        /// and burns the core while idle. 0 is off.
+        busy_poll: u32 = 0;
+        /// Receive buffers of 64 KiB per worker, a power of two. Fewer save
+        /// memory, more ride out longer bursts.
+        buffers: u16 = 256;
+        /// Datagrams larger than this are sent singly, never merged into one
+        /// segmented send: what fits an Ethernet frame under IPv6.
+        max_segment: u16 = 1452;
+    }
+}
+
+section! {
+    /// Metrics and health.
+    pub struct Metrics {
+        /// Address to serve on. Keep it away from the public. Omitted: off.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        listen: Option<SocketAddr> = None, example "\"127.0.0.1:9641\"";
+    }
+}
+
+section! {
+    /// The local control socket.
+    pub struct Control {
+        /// Path of the socket. Omitted: the service's runtime directory.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        socket: Option<PathBuf> = None, example "\"/run/forebay/dataplane.sock\"";
+        /// A group whose members may connect, besides root and the user this
+        /// process runs as.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<String> = None, example "\"forebay\"";
+    }
+}
+
+section! {
+    /// Logs.
+    pub struct Log {
+        /// error, warn, info, debug or trace; per part of the program as
+        /// "info,forebay_runtime::control=debug". RUST_LOG beats it.
+        level: String = "info".to_owned();
+        /// "text" or "json".
+        format: LogFormat = LogFormat::Text;
+    }
+}
+
+/// The public address in front of a relay address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// The relay address, bound on this host.
+    pub relay: IpAddr,
+    /// The address clients are told.
+    pub public: IpAddr,
+}
+
+impl Section for External {
+    const KEYS: &'static [Key] = &[
+        Key {
+            name: "relay",
+            docs: &[],
+            example: Some("\"10.0.0.5\""),
+            table: None,
+        },
+        Key {
+            name: "public",
+            docs: &[],
+            example: Some("\"203.0.113.7\""),
+            table: None,
+        },
+    ];
+}
+
+/// A TURN REST secret and where to read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretFile {
+    /// Names the secret in logs and metrics.
+    pub id: String,
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// When it stops authenticating anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Moment>,
+}
+
+impl Section for SecretFile {
+    const KEYS: &'static [Key] = &[
+        Key {
+            name: "id",
+            docs: &[],
+            example: Some("\"2026-11\""),
+            table: None,
+        },
+        Key {
+            name: "file",
+            docs: &[],
+            example: Some("\"/etc/forebay/turn.secret\""),
+            table: None,
+        },
+        Key {
+            name: "not_after",
+            docs: &[],
+            example: None,
+            table: None,
+        },
+    ];
+}

@@ -1,0 +1,204 @@
+//! The configuration file: what is accepted, and what an operator is told
+//! about the rest.
+
+use std::path::Path;
+
+use forebay_runtime::config::{ConfigError, Key, Role, Section, Settings, default_text};
+
+const AUTH: &str = "[auth]\nsecrets = [{ id = \"a\", file = \"s\" }]\n";
+
+fn parse(text: &str) -> Result<Settings, ConfigError> {
+    Settings::parse(text, Path::new("t.toml"), Role::Standalone)
+}
+
+/// The message for a text that must be refused.
+fn refusal(text: &str) -> String {
+    parse(text).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn the_keys_operators_rely_on_are_taken() {
+    let settings = parse(
+        r#"
+realm = "example.org"
+[cores]
+pin = [0, 1]
+[listen]
+udp = ["0.0.0.0:3478", "[::]:3478"]
+[relay]
+addresses = ["10.0.0.5", "2001:db8::7"]
+external = [{ relay = "10.0.0.5", public = "203.0.113.7" }]
+ports = "49152-65535"
+[auth]
+secrets = [{ id = "2026-11", file = "/etc/forebay/turn.secret" }]
+users_file = "/etc/forebay/users"
+[peers]
+allow = ["127.0.0.0/8"]
+deny = []
+[metrics]
+listen = "127.0.0.1:9641"
+"#,
+    )
+    .expect("accepted");
+    assert_eq!(settings.realm, "example.org");
+    assert_eq!(settings.cores.pin, Some(vec![0, 1]));
+    assert_eq!(settings.listen.udp.expect("given").len(), 2);
+    assert_eq!(settings.relay.ports.ports(), 49152..=65535);
+    assert_eq!(settings.relay.external[0].public.to_string(), "203.0.113.7");
+    assert_eq!(settings.auth.secrets[0].id, "2026-11");
+    assert_eq!(settings.peers.allow[0].to_string(), "127.0.0.0/8");
+    assert_eq!(settings.metrics.listen.expect("given").port(), 9641);
+}
+
+#[test]
+fn the_printed_default_is_the_default_and_names_every_key() {
+    for role in [Role::Standalone, Role::Controlled] {
+        let text = default_text(role);
+        let read: Settings = toml::from_str(&text).expect("parses");
+        assert_eq!(read, Settings::default());
+        // With the examples switched on it still parses.
+        let examples: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|rest| !rest.starts_with(' '))
+                    .unwrap_or(line)
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let _: Settings = toml::from_str(&examples).expect("examples parse");
+        for section in Settings::KEYS {
+            assert!(
+                !section.docs.is_empty(),
+                "{} has no documentation",
+                section.name
+            );
+            for Key { name, docs, .. } in section.table.unwrap_or(&[]) {
+                let hidden = role == Role::Controlled && ["secrets", "users_file"].contains(name);
+                assert!(
+                    !docs.is_empty(),
+                    "{}.{name} has no documentation",
+                    section.name
+                );
+                assert_eq!(
+                    text.contains(&format!("{name} =")),
+                    !hidden,
+                    "{}.{name}",
+                    section.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_unknown_key_is_named_with_its_place_and_neighbour() {
+    let text = refusal(
+        "relm = \"x\"\n[relay]\nport = \"1-2\"\nbanana = 1\n[listen]\n  addresses = []\n[zzz]\n",
+    );
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "t.toml:1:1: unknown key `relm`; did you mean `realm`?",
+            "t.toml:3:1: unknown key `relay.port`; did you mean `relay.ports`?",
+            "t.toml:4:1: unknown key `relay.banana`; known here: addresses, external, ports, ready",
+            "t.toml:6:3: unknown key `listen.addresses`; it belongs in the section [relay]",
+            "t.toml:7:2: unknown key `zzz`; known here: realm, cores, listen, relay, auth, peers, limits, lifetimes, \
+             sockets, metrics, control, log",
+        ]
+    );
+    let nested = refusal("[auth]\nsecrets = [{ id = \"a\", fil = \"s\" }]\n");
+    assert_eq!(
+        nested,
+        "t.toml:2:24: unknown key `auth.secrets.fil`; did you mean `auth.secrets.file`?"
+    );
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_place() {
+    let cases = [
+        (
+            "[relay]\nports = \"9-1\"\n",
+            "t.toml:2:9:",
+            "ends before it begins",
+        ),
+        ("[relay]\nports = 5\n", "t.toml:2:9:", "invalid type"),
+        (
+            "[peers]\nallow = [\"10.0.0.1/8\"]\n",
+            "t.toml:2:10:",
+            "host bits set; write 10.0.0.0/8",
+        ),
+        (
+            "[peers]\ndeny = [\"10.0.0/8\"]\n",
+            "t.toml:2:9:",
+            "neither a network",
+        ),
+        (
+            "[listen]\nudp = [\"127.0.0.1:0\"]\n",
+            "t.toml:2:1:",
+            "has no port",
+        ),
+        (
+            "[relay]\naddresses = [\"0.0.0.0\"]\n",
+            "t.toml:2:1:",
+            "name a real address",
+        ),
+        (
+            "[relay]\naddresses = [\"10.0.0.1\"]\nexternal = [{ relay = \"10.0.0.2\", public = \"1.2.3.4\" }]\n",
+            "t.toml:3:1:",
+            "10.0.0.2 is not among relay.addresses",
+        ),
+        (
+            "[cores]\npin = [1, 1]\n",
+            "t.toml:2:1:",
+            "core 1 stands twice",
+        ),
+        ("[sockets]\nbuffers = 100\n", "t.toml:2:1:", "power of two"),
+        ("[lifetimes]\npermission = \"soon\"\n", "t.toml:2:14:", ""),
+        (
+            "[log]\nformat = \"xml\"\n",
+            "t.toml:2:10:",
+            "unknown variant",
+        ),
+        ("realm = \"a\nb\"\n", "t.toml:1:", ""),
+    ];
+    for (text, place, message) in cases {
+        let refused = refusal(text);
+        let line = refused.lines().find(|line| line.starts_with(place));
+        assert!(
+            line.is_some_and(|line| line.contains(message)),
+            "{text:?} gave {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn an_open_relay_is_refused_with_the_way_out() {
+    let refused = refusal("realm = \"x\"\n");
+    assert!(
+        refused.contains("anyone could relay") && refused.contains("openssl rand"),
+        "{refused}"
+    );
+    assert!(parse(AUTH).is_ok());
+}
+
+#[test]
+fn a_controlled_data_plane_takes_no_secrets_of_its_own() {
+    let controlled = |text: &str| Settings::parse(text, Path::new("t.toml"), Role::Controlled);
+    assert!(controlled("realm = \"x\"\n").is_ok());
+    let refused = controlled(AUTH).expect_err("must be refused").to_string();
+    assert!(refused.contains("control plane"), "{refused}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Settings::load(Path::new("/nonexistent/f.toml"), Role::Standalone)
+        .expect_err("must be refused");
+    assert!(
+        error
+            .to_string()
+            .starts_with("/nonexistent/f.toml: cannot be read"),
+        "{error}"
+    );
+}
