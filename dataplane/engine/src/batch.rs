@@ -82,7 +82,7 @@ impl Piece {
     pub const END: u32 = u32::MAX;
 }
 
-/// One `sendmsg`.
+/// One `sendmsg`. Has at least one piece; an empty datagram is one empty piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
     /// The socket to send from.
@@ -138,5 +138,60 @@ impl TxBatch {
         self.transmits.clear();
         self.pieces.clear();
         self.headers.clear();
+    }
+
+    /// The pieces of one of this batch's transmits, in order.
+    pub fn pieces_of(&self, transmit: &Transmit) -> impl Iterator<Item = Piece> + '_ {
+        core::iter::successors(self.pieces.get(transmit.first as usize), |piece| {
+            self.pieces.get(piece.next as usize)
+        })
+        .copied()
+        .take(transmit.pieces as usize)
+    }
+
+    /// Verifies what a worker relies on; for tests and simulators, never
+    /// called in production. `received` is the length of [`RxBatch::memory`].
+    ///
+    /// # Errors
+    /// Which promise does not hold.
+    pub fn check(&self, received: usize) -> Result<(), &'static str> {
+        let mut pieces = 0;
+        for transmit in &self.transmits {
+            let mut len = 0;
+            let mut last = None;
+            let mut count = 0;
+            for piece in self.pieces_of(transmit) {
+                let arena = match piece.arena {
+                    Arena::Received => received,
+                    Arena::Headers => self.headers.len(),
+                };
+                if piece.start as usize + piece.len as usize > arena {
+                    return Err("a piece lies outside its arena");
+                }
+                len += piece.len;
+                last = Some(piece.next);
+                count += 1;
+            }
+            if count != transmit.pieces || last != Some(Piece::END) {
+                return Err("a transmit's pieces are not one list of the stated length");
+            }
+            pieces += count as usize;
+            if len != transmit.len {
+                return Err("a transmit's length is not that of its pieces");
+            }
+            match transmit.segment {
+                None if transmit.datagrams == 1 => {}
+                Some(segment)
+                    if (2..=Self::MAX_SEGMENTS).contains(&transmit.datagrams)
+                        && len <= Self::MAX_BYTES
+                        && segment > 0
+                        && len.div_ceil(segment.into()) == transmit.datagrams.into() => {}
+                _ => return Err("a transmit's segments and datagrams disagree"),
+            }
+        }
+        if pieces != self.pieces.len() {
+            return Err("a piece belongs to no transmit or to several");
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! Counters are plain locals of the shard; the worker publishes them in
 //! housekeeping.
 
+use forebay_turn::Refusal;
+
 /// Why a packet was dropped. The names are label values of the metric
 /// `forebay_packets_dropped_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,4 +89,32 @@ pub struct Counters {
     pub allocations_deleted: u64,
     /// Packets dropped, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
+}
+
+impl Counters {
+    /// Counts `packets` dropped for one reason.
+    pub(crate) fn drop(&mut self, reason: DropReason, packets: u64) {
+        self.dropped[reason as usize] += packets;
+    }
+
+    /// Packets dropped for a reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+}
+
+impl From<Refusal> for DropReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NoAllocation => Self::NoAllocation,
+            Refusal::NoChannel => Self::NoChannel,
+            Refusal::NoPermission => Self::NoPermission,
+            Refusal::PeerDenied => Self::PeerDenied,
+            Refusal::Malformed => Self::Malformed,
+            Refusal::Unexpected => Self::Unexpected,
+            Refusal::BadFingerprint => Self::BadFingerprint,
+            Refusal::PrefixBudget => Self::PrefixBudget,
+            Refusal::NoRoom => Self::BatchFull,
+        }
+    }
 }

@@ -3,8 +3,14 @@
 //! contract. The kernel fills the batches in production, memory in tests.
 
 mod batch;
+mod client;
 mod counters;
+mod media;
+mod peer;
+mod requests;
+mod runs;
 mod shard;
+pub mod wheel;
 
 pub use batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
 pub use counters::{Counters, DropReason};

@@ -1,12 +1,18 @@
 //! One core's state and the batch loop over it.
 
+use std::collections::VecDeque;
+
 use forebay_turn::{
-    Config, Credentials, Deletion, OfferedRelay, PeerPolicy, RelaysHeld, RelayedAddr, Seeds, SocketId, Usage,
+    Config, Credentials, Deletion, OfferedRelay, PeerPolicy, RelayedAddr, RelaysHeld, Seeds,
+    Server, SocketId, Usage,
 };
 use forebay_wire::clock::{Instant, Now};
 
 use crate::batch::{RxBatch, TxBatch};
 use crate::counters::Counters;
+use crate::media::{LastToClient, LastToPeer, Media};
+use crate::runs::Runs;
+use crate::wheel::Wheel;
 
 /// What a shard is made from.
 pub struct ShardConfig {
@@ -59,78 +65,243 @@ pub enum Command {
 /// when `next_deadline` has passed, then `next_command` until it is empty.
 /// `Now` never goes backwards. Everything in the transmit batch must be sent
 /// (or dropped) before the receive buffers are given back to the kernel.
-/// `handle` does not allocate and queues nothing per packet.
-pub struct Shard {}
+/// `handle` queues nothing per packet and allocates nothing, but for the
+/// username in the [`Command::Created`] of a new allocation.
+///
+/// Commands wait in a queue of fixed size. While it has no room, requests are
+/// dropped (clients repeat them) and timers stay due, so no command is ever
+/// lost, and a relay socket cannot leak.
+pub struct Shard {
+    pub(crate) server: Server,
+    pub(crate) listeners: u32,
+    pub(crate) requests_per_batch: u16,
+    pub(crate) counters: Counters,
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) answer: Box<[u8]>,
+    /// One bit per slot that holds STUN for the second pass.
+    pub(crate) requesting: [u64; RxBatch::MAX_SLOTS / 64],
+    to_peers: Runs,
+    to_clients: Runs,
+    wheel: Wheel,
+    transactions: u64,
+}
 
 impl Shard {
+    /// Commands that may wait. A worker empties the queue every round, so this
+    /// only bounds how many allocations one round may make or end: enough for
+    /// 30,000 a second in rounds of 10 ms.
+    const COMMANDS: usize = 1024;
+    /// Free places the queue must have before the server is given something
+    /// that may end an allocation (two commands) and make one.
+    const COMMANDS_PER_CALL: usize = 8;
+    /// Timers run in one `on_timeout`, so that thousands of permissions of one
+    /// age do not hold up media.
+    const TIMERS_PER_CALL: usize = 256;
+
     /// Takes all memory the shard will use; see [`Shard::memory`].
     pub fn new(config: ShardConfig, seeds: Seeds) -> Self {
-        todo!()
+        let allocations = config.turn.capacity.allocations as usize;
+        let transactions = seeds.random;
+        let server = Server::new(config.turn, seeds);
+        Self {
+            to_peers: Runs::new(server.peer_flows(), config.max_segment),
+            to_clients: Runs::new(allocations, config.max_segment),
+            wheel: Wheel::new(server.timers()),
+            server,
+            listeners: config.listeners,
+            requests_per_batch: config.requests_per_batch,
+            counters: Counters::default(),
+            commands: VecDeque::with_capacity(Self::COMMANDS),
+            answer: vec![0; Server::MAX_ANSWER].into(),
+            requesting: [0; _],
+            transactions,
+        }
     }
 
     /// Handles a batch. `tx` is cleared first.
     pub fn handle(&mut self, now: Now, rx: &mut RxBatch<'_>, tx: &mut TxBatch) {
-        todo!()
+        tx.clear();
+        self.to_peers.next_batch();
+        self.to_clients.next_batch();
+        self.requesting = [0; _];
+        let mut requests = false;
+        let mut media = Media {
+            now,
+            server: &mut self.server,
+            counters: &mut self.counters,
+            to_peers: &mut self.to_peers,
+            to_clients: &mut self.to_clients,
+            memory: rx.memory,
+            tx,
+            transactions: &mut self.transactions,
+            last_to_peer: LastToPeer::nothing(),
+            last_to_client: LastToClient::nothing(),
+        };
+        for (index, slot) in rx.slots.iter().enumerate() {
+            if slot.socket.0 >= self.listeners {
+                media.peer_slot(slot);
+            } else if media.client_slot(slot) {
+                requests = true;
+                let index = index % RxBatch::MAX_SLOTS;
+                self.requesting[index / 64] |= 1 << (index % 64);
+            }
+        }
+        media.settle_to_peer();
+        media.settle_to_client();
+        self.counters.relay_transmits += tx.transmits.len() as u64;
+        if requests {
+            self.requests(now, rx, tx);
+        }
     }
 
-    /// Runs the timers that are due.
+    /// Runs timers that are due, a bounded number per call.
     pub fn on_timeout(&mut self, now: Now) {
-        todo!()
+        for _ in 0..Self::TIMERS_PER_CALL {
+            if !self.has_room_for_commands() {
+                return;
+            }
+            let Some(token) = self.wheel.pop_due(now.instant) else {
+                return;
+            };
+            self.server.on_timer(now, token);
+            self.collect();
+        }
     }
 
     /// When `on_timeout` wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        todo!()
+        self.wheel.next_deadline()
     }
 
     /// Rare work, oldest first.
     pub fn next_command(&mut self) -> Option<Command> {
-        todo!()
+        if self.commands.is_empty() {
+            self.collect();
+        }
+        self.commands.pop_front()
     }
 
-    /// Hands in a ready relay socket; see [`forebay_turn::Server::offer_relay`].
+    /// Hands in a ready relay socket; see [`Server::offer_relay`].
+    ///
+    /// # Errors
+    /// The relay itself, when the server has enough.
     pub fn offer_relay(&mut self, relay: OfferedRelay) -> Result<(), OfferedRelay> {
-        todo!()
+        self.server.offer_relay(relay)
     }
 
     /// Relays in hand.
     pub fn relays_held(&self) -> RelaysHeld {
-        todo!()
+        self.server.relays_held()
     }
 
     /// Replaces who may allocate.
     pub fn set_credentials(&mut self, credentials: &Credentials) {
-        todo!()
+        self.server.set_credentials(credentials);
+        self.collect();
     }
 
     /// Replaces the peer policy.
     pub fn set_policy(&mut self, policy: &PeerPolicy) {
-        todo!()
+        self.server.set_policy(policy);
+        self.collect();
     }
 
     /// Refuses new allocations from now on.
     pub fn drain(&mut self) {
-        todo!()
+        self.server.drain();
+        self.collect();
     }
 
     /// Lowers the largest segment merged into a GSO send, after the kernel
-    /// refused one of this size.
+    /// refused one of this size; not below what every IPv6 path carries.
     pub fn lower_max_segment(&mut self, refused: u16) {
-        todo!()
+        self.to_peers.lower_max_segment(refused);
+        self.to_clients.lower_max_segment(refused);
     }
 
     /// Live allocations.
     pub fn allocations(&self) -> usize {
-        todo!()
+        self.server.allocations()
     }
 
     /// The counters.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.counters
     }
 
     /// Bytes of memory taken at construction.
     pub fn memory(&self) -> usize {
-        todo!()
+        self.server.memory()
+            + self.to_peers.memory()
+            + self.to_clients.memory()
+            + self.wheel.memory()
+            + Self::COMMANDS * size_of::<Command>()
+            + self.answer.len()
+            + size_of::<Self>()
+    }
+
+    /// Verifies the shard's own invariants; for tests and simulators, never
+    /// called in production.
+    ///
+    /// # Errors
+    /// Which invariant does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.commands.capacity() > Self::COMMANDS.next_power_of_two() {
+            return Err("the command queue has grown");
+        }
+        if self.allocations() > self.wheel.len() {
+            return Err("an allocation has no timer that would end it");
+        }
+        self.wheel.check()
+    }
+
+    pub(crate) fn has_room_for_commands(&self) -> bool {
+        self.commands.len() + Self::COMMANDS_PER_CALL <= Self::COMMANDS
+    }
+
+    /// Takes over what the server has queued.
+    pub(crate) fn collect(&mut self) {
+        while self.commands.len() < Self::COMMANDS
+            && let Some(command) = self.server.next_command()
+        {
+            let command = match command {
+                forebay_turn::Command::Arm { token, at } => {
+                    // Cannot fail: the wheel has a node for every timer the
+                    // server may have armed at once.
+                    let armed = self.wheel.arm(token, at);
+                    debug_assert_eq!(armed, Ok(()));
+                    continue;
+                }
+                forebay_turn::Command::CloseRelay(socket) => Command::CloseRelay(socket),
+                forebay_turn::Command::Created {
+                    allocation,
+                    client,
+                    relayed,
+                    username,
+                    ..
+                } => {
+                    self.counters.allocations_created += 1;
+                    Command::Created {
+                        allocation,
+                        client,
+                        relayed,
+                        username,
+                    }
+                }
+                forebay_turn::Command::Deleted {
+                    allocation,
+                    reason,
+                    usage,
+                } => {
+                    self.counters.allocations_deleted += 1;
+                    Command::Deleted {
+                        allocation,
+                        reason,
+                        usage,
+                    }
+                }
+            };
+            self.commands.push_back(command);
+        }
     }
 }

@@ -1,0 +1,205 @@
+//! What peers send: wrapped for the client as ChannelData or Data indication.
+
+use core::net::SocketAddr;
+
+use forebay_turn::{ClientFlow, Framing, ToClient};
+use forebay_wire::ChannelData;
+use forebay_wire::stun::{TransactionId, data_indication};
+
+use crate::batch::{Arena, RxSlot, TxBatch};
+use crate::client::datagrams;
+use crate::counters::DropReason;
+use crate::media::Media;
+use crate::runs::{Route, Span};
+
+/// How a payload is wrapped.
+trait Frame {
+    /// Writes the header for `len` bytes of payload into the last bytes of
+    /// `before` and returns its length; `None` if it does not fit there or the
+    /// payload does not fit a length field.
+    fn header(&mut self, before: &mut [u8], len: u32) -> Option<usize>;
+
+    /// Bytes to add after `len` bytes of payload.
+    fn padding(len: u32) -> u32;
+}
+
+struct ChannelFrame(u16);
+
+impl Frame for ChannelFrame {
+    #[inline]
+    fn header(&mut self, before: &mut [u8], len: u32) -> Option<usize> {
+        *before.last_chunk_mut()? = ChannelData::header(self.0, u16::try_from(len).ok()?);
+        Some(ChannelData::HEADER)
+    }
+
+    /// Over UDP none is required (RFC 8656 §12.5).
+    #[inline]
+    fn padding(_: u32) -> u32 {
+        0
+    }
+}
+
+struct DataFrame {
+    peer: SocketAddr,
+    transactions: u64,
+}
+
+impl Frame for DataFrame {
+    fn header(&mut self, before: &mut [u8], len: u32) -> Option<usize> {
+        let id = next_transaction(&mut self.transactions);
+        let framing =
+            data_indication::write_header(before, id, self.peer, u16::try_from(len).ok()?).ok()?;
+        Some(framing.header.into())
+    }
+
+    /// DATA is padded to four bytes like every attribute (RFC 8489 §14).
+    #[inline]
+    fn padding(len: u32) -> u32 {
+        len.wrapping_neg() % 4
+    }
+}
+
+/// A transaction id nobody answers to (indications have no response), so it
+/// need be distinct, not secret: Weyl sequence with a 64-bit finaliser.
+fn next_transaction(state: &mut u64) -> TransactionId {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut x = *state;
+    x = (x ^ (x >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    x = (x ^ (x >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    x ^= x >> 32;
+    let mut id = [0; 12];
+    id[..8].copy_from_slice(&x.to_be_bytes());
+    id[8..].copy_from_slice(&state.to_be_bytes()[4..]);
+    TransactionId(id)
+}
+
+impl Media<'_> {
+    /// Relays what a slot of a relay socket holds.
+    pub(crate) fn peer_slot(&mut self, slot: &RxSlot) {
+        if self.last_to_client.relay != slot.socket || self.last_to_client.source != slot.source {
+            self.settle_to_client();
+            self.last_to_client.relay = slot.socket;
+            self.last_to_client.source = slot.source;
+            self.last_to_client.verdict = self.server.from_peer(self.now, slot.socket, slot.source);
+        }
+        match self.last_to_client.verdict {
+            Ok(verdict) => match verdict.framing {
+                Framing::Channel(number) => {
+                    self.wrap(slot, &verdict, &mut ChannelFrame(number.get()));
+                }
+                Framing::DataIndication(peer) => {
+                    let mut frame = DataFrame {
+                        peer: peer.0,
+                        transactions: *self.transactions,
+                    };
+                    self.wrap(slot, &verdict, &mut frame);
+                    *self.transactions = frame.transactions;
+                }
+            },
+            Err(refusal) => {
+                let count = datagrams(slot).count() as u64;
+                self.drop(refusal.into(), count);
+            }
+        }
+    }
+
+    /// The first datagram's header goes into the slot's headroom. The others
+    /// lie against each other, so theirs comes from the header arena: once for
+    /// all of equal size.
+    fn wrap<F: Frame>(&mut self, slot: &RxSlot, to: &ToClient, frame: &mut F) {
+        let route = Route {
+            socket: to.tuple.socket,
+            destination: to.tuple.client.0,
+            source: Some(to.tuple.local),
+            ecn: slot.ecn,
+        };
+        let mut shared: Option<(u32, Span)> = None;
+        for (index, range) in datagrams(slot).enumerate() {
+            let len = range.len() as u32;
+            let payload = Span {
+                arena: Arena::Received,
+                start: range.start as u32,
+                len,
+            };
+            let wrapped = if index == 0 {
+                let headroom = range.start.saturating_sub(slot.headroom.into());
+                let before = self
+                    .memory
+                    .get_mut(headroom..range.start)
+                    .unwrap_or_default();
+                match frame.header(before, len) {
+                    None => Err(DropReason::Malformed),
+                    Some(header) => {
+                        let header = header as u32;
+                        let whole = Span {
+                            start: payload.start - header,
+                            len: header + len,
+                            ..payload
+                        };
+                        self.push::<F, 1>(to.flow, &route, [whole], len)
+                    }
+                }
+            } else {
+                match shared {
+                    Some((of, header)) if of == len => Ok(header),
+                    _ => write_header(self.tx, frame, len),
+                }
+                .and_then(|header| {
+                    shared = Some((len, header));
+                    self.push::<F, 2>(to.flow, &route, [header, payload], len)
+                })
+            };
+            match wrapped {
+                Ok(()) => self.last_to_client.moved.add(len),
+                Err(reason) => self.drop(reason, 1),
+            }
+        }
+    }
+
+    /// Adds a wrapped payload, and its padding where the frame wants some.
+    #[inline]
+    fn push<F: Frame, const N: usize>(
+        &mut self,
+        flow: ClientFlow,
+        route: &Route,
+        spans: [Span; N],
+        payload: u32,
+    ) -> Result<(), DropReason> {
+        let padding = F::padding(payload);
+        if padding == 0 {
+            return self.to_clients.push(self.tx, flow.0, route, spans);
+        }
+        let zeros = write(self.tx, &[0; 3][..padding as usize])?;
+        let mut padded = [zeros; 3];
+        padded[..N].copy_from_slice(&spans);
+        match N {
+            1 => self
+                .to_clients
+                .push(self.tx, flow.0, route, [padded[0], zeros]),
+            _ => self.to_clients.push(self.tx, flow.0, route, padded),
+        }
+    }
+}
+
+/// Puts the header for `len` bytes of payload into the batch's arena.
+fn write_header<F: Frame>(tx: &mut TxBatch, frame: &mut F, len: u32) -> Result<Span, DropReason> {
+    let mut scratch = [0; data_indication::MAX_HEADER];
+    let header = frame
+        .header(&mut scratch, len)
+        .ok_or(DropReason::Malformed)?;
+    write(tx, &scratch[data_indication::MAX_HEADER - header..])
+}
+
+/// Puts bytes into the batch's arena.
+fn write(tx: &mut TxBatch, bytes: &[u8]) -> Result<Span, DropReason> {
+    if tx.headers.capacity() - tx.headers.len() < bytes.len() {
+        return Err(DropReason::BatchFull);
+    }
+    let start = tx.headers.len() as u32;
+    tx.headers.extend_from_slice(bytes);
+    Ok(Span {
+        arena: Arena::Headers,
+        start,
+        len: bytes.len() as u32,
+    })
+}

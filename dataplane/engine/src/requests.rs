@@ -1,0 +1,93 @@
+//! The second pass over a batch: STUN messages the server answers, within a
+//! budget while media flows.
+
+use forebay_turn::{ClientAddr, FiveTuple, Outcome, Server};
+use forebay_wire::clock::Now;
+
+use crate::batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
+use crate::client::{datagrams, is_request};
+use crate::counters::DropReason;
+use crate::shard::Shard;
+
+impl Shard {
+    #[cold]
+    pub(crate) fn requests(&mut self, now: Now, rx: &RxBatch<'_>, tx: &mut TxBatch) {
+        let mut budget = if tx.transmits.is_empty() {
+            u32::MAX
+        } else {
+            self.requests_per_batch.into()
+        };
+        for (index, slot) in rx.slots.iter().enumerate() {
+            let index = index % RxBatch::MAX_SLOTS;
+            if self.requesting[index / 64] & (1 << (index % 64)) == 0
+                || slot.socket.0 >= self.listeners
+            {
+                continue;
+            }
+            for range in datagrams(slot) {
+                if let Some(datagram) = rx.memory.get(range)
+                    && is_request(datagram)
+                {
+                    self.request(now, slot, datagram, tx, &mut budget);
+                }
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        slot: &RxSlot,
+        datagram: &[u8],
+        tx: &mut TxBatch,
+        budget: &mut u32,
+    ) {
+        if *budget == 0 || !self.has_room_for_commands() {
+            return self.counters.drop(DropReason::RequestBudget, 1);
+        }
+        // Asked beforehand: what the server grants it must be able to say.
+        if tx.transmits.len() == tx.transmits.capacity()
+            || tx.pieces.len() == tx.pieces.capacity()
+            || tx.headers.capacity() - tx.headers.len() < Server::MAX_ANSWER
+        {
+            return self.counters.drop(DropReason::BatchFull, 1);
+        }
+        *budget -= 1;
+        self.counters.requests += 1;
+        let tuple = FiveTuple {
+            socket: slot.socket,
+            client: ClientAddr(slot.source),
+            local: slot.local,
+        };
+        let outcome = self.server.request(now, &tuple, datagram, &mut self.answer);
+        self.collect();
+        match outcome {
+            Outcome::Silent(refusal) => self.counters.drop(refusal.into(), 1),
+            Outcome::Reply(len) => {
+                self.counters.answers += 1;
+                let first = tx.pieces.len() as u32;
+                let start = tx.headers.len() as u32;
+                let answer = &self.answer[..len];
+                let len = len as u32;
+                tx.headers.extend_from_slice(answer);
+                tx.pieces.push(Piece {
+                    arena: Arena::Headers,
+                    start,
+                    len,
+                    next: Piece::END,
+                });
+                tx.transmits.push(Transmit {
+                    socket: slot.socket,
+                    destination: slot.source,
+                    source: Some(slot.local),
+                    segment: None,
+                    ecn: Ecn::default(),
+                    first,
+                    pieces: 1,
+                    len,
+                    datagrams: 1,
+                });
+            }
+        }
+    }
+}
