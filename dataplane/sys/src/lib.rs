@@ -1,1 +1,26 @@
-//! Placeholder.
+//! Everything that needs the kernel's own structures: the ring and its
+//! buffers, sockets and their control messages, steering, pinning, limits and
+//! seccomp. One kernel feature per file, each with its probe and its encoding.
+//!
+//! This is the only crate with unsafe code; its public surface is safe.
+
+#![allow(unsafe_code)]
+
+pub mod address;
+pub mod affinity;
+pub mod buffers;
+pub mod busy_poll;
+pub mod clock;
+pub mod control_message;
+pub mod limits;
+pub mod preflight;
+pub mod recv;
+pub mod ring;
+pub mod seccomp;
+pub mod segmentation;
+pub mod send;
+pub mod sockets;
+pub mod steer;
+pub mod wake;
+
+pub use nix::errno::Errno;

@@ -1,0 +1,227 @@
+//! `sendmsg` through the ring: message headers, addresses, control messages
+//! and iovecs of one submission, in arenas that are reused for the next.
+
+use core::net::{IpAddr, SocketAddr};
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{opcode, types};
+
+use crate::address;
+use crate::control_message::{append, space};
+
+/// UDP_SEGMENT, packet information and traffic class together.
+const CONTROL: usize = space(2) + space(20) + space(4);
+
+/// Which memory a piece lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// The ring's receive buffers.
+    Received,
+    /// The headers lent for this submission.
+    Headers,
+}
+
+/// A range of bytes to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Which memory.
+    pub memory: Memory,
+    /// First byte.
+    pub start: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// One `sendmsg`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Send {
+    /// Slot of the socket in the ring's file table.
+    pub file: u32,
+    /// Comes back in the completion if it fails; success completes silently.
+    pub tag: u64,
+    /// Where to.
+    pub destination: SocketAddr,
+    /// Source address, for sockets bound to a wildcard.
+    pub source: Option<IpAddr>,
+    /// Size of each datagram of a GSO send.
+    pub segment: Option<u16>,
+    /// The ECN field.
+    pub ecn: u8,
+}
+
+/// What one `sendmsg` points to. Heap memory that never moves.
+#[repr(C)]
+struct Message {
+    header: libc::msghdr,
+    control: [u8; CONTROL],
+    name: [u8; address::MAX],
+}
+
+/// Memory for one submission.
+pub(crate) struct Arena {
+    messages: Vec<Message>,
+    iovecs: Vec<libc::iovec>,
+    used_messages: usize,
+    used_iovecs: usize,
+}
+
+/// The arena holds no further message before the next submission.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Arena {
+    /// Room for `messages` sends with `iovecs` pieces in all.
+    pub(crate) fn new(messages: usize, iovecs: usize) -> Self {
+        let message = || Message {
+            // SAFETY: msghdr consists of integers and raw pointers, for which
+            // all zeros is a valid value; it has private padding on some
+            // targets, so it cannot be written as a literal.
+            header: unsafe { core::mem::zeroed() },
+            control: [0; CONTROL],
+            name: [0; address::MAX],
+        };
+        Self {
+            messages: (0..messages).map(|_| message()).collect(),
+            iovecs: vec![
+                libc::iovec {
+                    iov_base: core::ptr::null_mut(),
+                    iov_len: 0
+                };
+                iovecs
+            ],
+            used_messages: 0,
+            used_iovecs: 0,
+        }
+    }
+
+    /// Forgets the messages: everything that points here was submitted.
+    pub(crate) fn clear(&mut self) {
+        self.used_messages = 0;
+        self.used_iovecs = 0;
+    }
+
+    /// Encodes one send. Pieces outside their memory are left out, so that a
+    /// wrong range can never show the network foreign memory.
+    ///
+    /// # Safety
+    /// Before `received` or `headers` change or go away, the entry must have
+    /// been submitted, or never be. The arena must not be cleared before.
+    #[inline]
+    pub(crate) unsafe fn encode(
+        &mut self,
+        send: &Send,
+        pieces: impl Iterator<Item = Piece>,
+        received: &[u8],
+        headers: &[u8],
+    ) -> Result<Entry, Full> {
+        let first = self.used_iovecs;
+        let mut end = first;
+        for piece in pieces {
+            let memory = match piece.memory {
+                Memory::Received => received,
+                Memory::Headers => headers,
+            };
+            let range = piece.start as usize..piece.start as usize + piece.len as usize;
+            let Some(bytes) = memory.get(range) else {
+                continue;
+            };
+            let Some(iovec) = self.iovecs.get_mut(end) else {
+                return Err(Full);
+            };
+            iovec.iov_base = bytes.as_ptr().cast_mut().cast();
+            iovec.iov_len = bytes.len();
+            end += 1;
+        }
+        let Some(message) = self.messages.get_mut(self.used_messages) else {
+            return Err(Full);
+        };
+
+        let mut control = 0;
+        if let Some(segment) = send.segment {
+            control = append(
+                &mut message.control,
+                control,
+                libc::SOL_UDP,
+                libc::UDP_SEGMENT,
+                &segment.to_ne_bytes(),
+            );
+        }
+        match send.source {
+            None => {}
+            Some(IpAddr::V4(source)) => {
+                // in_pktinfo: interface index 0 leaves routing alone.
+                let mut data = [0; 12];
+                data[4..8].copy_from_slice(&source.octets());
+                control = append(
+                    &mut message.control,
+                    control,
+                    libc::IPPROTO_IP,
+                    libc::IP_PKTINFO,
+                    &data,
+                );
+            }
+            Some(IpAddr::V6(source)) => {
+                let mut data = [0; 20];
+                data[..16].copy_from_slice(&source.octets());
+                control = append(
+                    &mut message.control,
+                    control,
+                    libc::IPPROTO_IPV6,
+                    libc::IPV6_PKTINFO,
+                    &data,
+                );
+            }
+        }
+        if send.ecn != 0 {
+            let (level, kind) = match send.destination {
+                SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
+                SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+            };
+            control = append(
+                &mut message.control,
+                control,
+                level,
+                kind,
+                &i32::from(send.ecn & 3).to_ne_bytes(),
+            );
+        }
+
+        let header = &mut message.header;
+        header.msg_namelen = address::encode(&send.destination, &mut message.name) as u32;
+        header.msg_name = message.name.as_mut_ptr().cast();
+        header.msg_iovlen = end - first;
+        header.msg_iov = self.iovecs[first..].as_mut_ptr();
+        header.msg_controllen = control;
+        header.msg_control = if control == 0 {
+            core::ptr::null_mut()
+        } else {
+            message.control.as_mut_ptr().cast()
+        };
+        self.used_iovecs = end;
+        self.used_messages += 1;
+
+        // MSG_DONTWAIT makes the kernel complete the request within the
+        // submitting call, one way or the other: that is what lets buffers and
+        // arenas be reused right after it.
+        Ok(
+            opcode::SendMsg::new(types::Fixed(send.file), &raw const message.header)
+                .flags(libc::MSG_DONTWAIT as u32)
+                .build()
+                .flags(Flags::SKIP_SUCCESS)
+                .user_data(send.tag),
+        )
+    }
+
+    /// Bytes taken.
+    pub(crate) fn size(&self) -> usize {
+        self.messages.len() * size_of::<Message>() + self.iovecs.len() * size_of::<libc::iovec>()
+    }
+}
+
+impl core::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Arena")
+            .field("messages", &self.messages.len())
+            .finish_non_exhaustive()
+    }
+}
