@@ -206,6 +206,13 @@ impl Shard {
         self.collect();
     }
 
+    /// Ends an allocation on the operator's behalf. False if it is gone.
+    pub fn delete(&mut self, now: Now, allocation: forebay_turn::AllocationId) -> bool {
+        let found = self.server.delete(now, allocation);
+        self.collect();
+        found
+    }
+
     /// Refuses new allocations from now on.
     pub fn drain(&mut self) {
         self.server.drain();

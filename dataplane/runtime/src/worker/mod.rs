@@ -73,6 +73,8 @@ pub enum WorkerCommand {
     SetCredentials(Arc<Credentials>),
     /// Replace the peer policy.
     SetPolicy(Arc<PeerPolicy>),
+    /// End one allocation; nothing happens when it is gone.
+    Delete(AllocationId),
     /// Refuse new allocations.
     Drain,
     /// Leave the loop and end the thread.
