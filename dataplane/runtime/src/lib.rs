@@ -1,4 +1,7 @@
 //! Workers, their sockets and rings, and the control thread around them.
 
 pub mod config;
+pub mod control;
+pub mod metrics;
+pub mod node;
 pub mod worker;

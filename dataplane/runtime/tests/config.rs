@@ -126,7 +126,7 @@ fn wrong_values_are_refused_with_their_place() {
         ("[relay]\nports = 5\n", "t.toml:2:9:", "invalid type"),
         (
             "[peers]\nallow = [\"10.0.0.1/8\"]\n",
-            "t.toml:2:10:",
+            "t.toml:2:9:",
             "host bits set; write 10.0.0.0/8",
         ),
         (

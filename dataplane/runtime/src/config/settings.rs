@@ -115,14 +115,14 @@ section! {
 section! {
     /// Whom clients may reach.
     pub struct Peers {
-        /// Networks allowed although special-purpose or denied: allow beats
-        /// deny. Never opens this server's own listening addresses. Reloaded
-        /// on SIGHUP.
+        /// Networks allowed although special-purpose or denied, on every port:
+        /// allow beats deny. Never opens this server's own listening addresses.
+        /// Reloaded on SIGHUP.
         allow: Vec<Network> = Vec::new();
         /// Networks denied although globally reachable. Reloaded on SIGHUP.
         deny: Vec<Network> = Vec::new();
-        /// Lowest peer port. Media never uses the ports below 1024, services
-        /// do. Reloaded on SIGHUP.
+        /// Lowest peer port outside of `allow`. Media never uses the ports below
+        /// 1024, services do. Reloaded on SIGHUP.
         lowest_port: u16 = 1024;
     }
 }

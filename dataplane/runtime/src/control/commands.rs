@@ -1,0 +1,140 @@
+//! What a controller may change.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use forebay_ipc::{Command, Generation, Outcome, Prefix, SetCredentials, SetPolicy};
+use forebay_turn::{Credentials, Secret, User};
+use forebay_wire::clock::UnixSeconds;
+use ipnet::IpNet;
+use tracing::info;
+
+use super::snapshot::InForce;
+use crate::node::Node;
+
+/// Carries a command out; the text is for people and empty on success.
+pub(super) fn carry_out(
+    command: Command,
+    node: &mut Node,
+    in_force: &mut InForce,
+) -> (Outcome, String) {
+    match command {
+        Command::SetCredentials(set) => set_credentials(&set, node, in_force),
+        Command::SetPolicy(set) => set_policy(&set, node, in_force),
+        Command::Drain { within_seconds } => {
+            info!("the control plane drains this process within {within_seconds} s");
+            busy_or_done(
+                node.begin_drain(Duration::from_secs(within_seconds.into()))
+                    .is_ok(),
+            )
+        }
+        Command::DeleteAllocation(id) => {
+            if !node.registry().contains(id) {
+                return (Outcome::NotFound, "no such allocation".to_owned());
+            }
+            busy_or_done(node.delete(id).is_ok())
+        }
+    }
+}
+
+fn busy_or_done(done: bool) -> (Outcome, String) {
+    if done {
+        (Outcome::Done, String::new())
+    } else {
+        (
+            Outcome::Busy,
+            "a worker's mailbox is full; try again".to_owned(),
+        )
+    }
+}
+
+fn stale(given: Generation, in_force: Option<Generation>) -> Option<(Outcome, String)> {
+    let newest = in_force.filter(|newest| given <= *newest)?;
+    Some((
+        Outcome::Stale,
+        format!("generation {} is in force, {} was given", newest.0, given.0),
+    ))
+}
+
+fn set_credentials(
+    set: &SetCredentials,
+    node: &mut Node,
+    in_force: &mut InForce,
+) -> (Outcome, String) {
+    if let Some(stale) = stale(set.generation, in_force.credentials) {
+        return stale;
+    }
+    let mut ids = HashSet::new();
+    let mut names = HashSet::new();
+    if set
+        .secrets
+        .iter()
+        .any(|secret| secret.key.expose().is_empty() || !ids.insert(&*secret.id))
+        || set
+            .users
+            .iter()
+            .any(|user| user.name.is_empty() || !names.insert(&*user.name))
+    {
+        let text = "every secret needs a key and an id of its own, every user a name of its own";
+        return (Outcome::Invalid, text.to_owned());
+    }
+    let credentials = Credentials {
+        secrets: set
+            .secrets
+            .iter()
+            .map(|secret| Secret {
+                id: secret.id.to_string(),
+                key: secret.key.expose().to_vec(),
+                not_after: secret.not_after.map(UnixSeconds),
+            })
+            .collect(),
+        users: set
+            .users
+            .iter()
+            .map(|user| User {
+                name: user.name.to_string(),
+                password: user.password.expose().to_string(),
+            })
+            .collect(),
+    };
+    let done = node.set_credentials(credentials).is_ok();
+    if done {
+        in_force.credentials = Some(set.generation);
+        let ids: Vec<&str> = set.secrets.iter().map(|secret| &*secret.id).collect();
+        info!(
+            "the control plane set secrets {ids:?} and {} users",
+            set.users.len()
+        );
+    }
+    busy_or_done(done)
+}
+
+fn set_policy(set: &SetPolicy, node: &mut Node, in_force: &mut InForce) -> (Outcome, String) {
+    if let Some(stale) = stale(set.generation, in_force.policy) {
+        return stale;
+    }
+    let networks = |prefixes: &[Prefix]| -> Result<Vec<IpNet>, String> {
+        prefixes
+            .iter()
+            .map(|prefix| {
+                IpNet::new(prefix.address(), prefix.length())
+                    .map(|network| network.trunc())
+                    .map_err(|_| format!("{}/{} is no network", prefix.address(), prefix.length()))
+            })
+            .collect()
+    };
+    let policy = match (networks(&set.allow), networks(&set.deny)) {
+        (Ok(allow), Ok(deny)) => node.plan().policy(allow, deny, set.lowest_port),
+        (Err(text), _) | (_, Err(text)) => return (Outcome::Invalid, text),
+    };
+    let done = node.set_policy(policy).is_ok();
+    if done {
+        in_force.policy = Some(set.generation);
+        info!(
+            "the control plane set a peer policy: {} allowed, {} denied",
+            set.allow.len(),
+            set.deny.len()
+        );
+    }
+    busy_or_done(done)
+}

@@ -1,0 +1,410 @@
+//! Accepts connections and speaks the protocol of `forebay_ipc` with them.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use forebay_ipc::codec::Buffer;
+use forebay_ipc::socket::{Connection, ConnectionError, Listening, PeerCredentials, SocketError};
+use forebay_ipc::{
+    Ack, Allocation, BootId, Deleted, FromDataplane, Hello, List, Outcome, RejectionReason, Role,
+    STATS_INTERVAL, StatsDigest, Text, ToDataplane, VERSION, Welcome, limits, stats,
+};
+use nix::poll::{PollFd, PollFlags};
+use nix::unistd::{Gid, Group, Uid, User, chown};
+use tracing::{debug, info, warn};
+
+use super::client::{Client, Stage};
+use super::commands;
+use super::snapshot::{self, InForce, Snapshot};
+use crate::node::{Change, Node};
+
+/// Connections at once, the controller included.
+const CLIENTS: usize = 32;
+
+/// Messages taken from one client before the next has its turn.
+const MESSAGES_PER_TURN: usize = 16;
+
+/// Pause after a connection could not be accepted (descriptors are short).
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Who this process is.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity {
+    /// Name and version of the program.
+    pub software: &'static str,
+    /// Names this run.
+    pub boot: BootId,
+    /// Whether a control plane may command it; observers always may look.
+    pub controllable: bool,
+}
+
+/// The control socket and its connections.
+pub struct ControlServer {
+    listening: Listening,
+    group: Option<Group>,
+    identity: Identity,
+    clients: Vec<Client>,
+    in_force: InForce,
+    buffer: Buffer,
+    created: Vec<Allocation>,
+    deleted: Vec<Deleted>,
+    next_digest: Instant,
+    accept_again: Instant,
+    drain_told_empty: bool,
+}
+
+impl ControlServer {
+    /// Listens on `path`. Members of `group` may connect, besides root, our
+    /// own user and our own group.
+    pub fn bind(path: &Path, group: Option<&str>, identity: Identity) -> Result<Self, String> {
+        let listening = Listening::bind(path).map_err(|error: SocketError| error.to_string())?;
+        let group = match group {
+            None => None,
+            Some(name) => {
+                let group = Group::from_name(name)
+                    .ok()
+                    .flatten()
+                    .ok_or_else(|| format!("`control.group`: this host has no group {name:?}"))?;
+                chown(path, None, Some(group.gid)).map_err(|error| {
+                    format!("{path:?} cannot be given to group {name:?}: {error}")
+                })?;
+                Some(group)
+            }
+        };
+        let now = Instant::now();
+        Ok(Self {
+            listening,
+            group,
+            identity,
+            clients: Vec::new(),
+            in_force: InForce::default(),
+            buffer: Buffer::new(),
+            created: Vec::new(),
+            deleted: Vec::new(),
+            next_digest: now,
+            accept_again: now,
+            drain_told_empty: false,
+        })
+    }
+
+    /// What to poll before the next turn.
+    pub fn poll_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
+        if Instant::now() >= self.accept_again {
+            fds.push(PollFd::new(self.listening.as_fd(), PollFlags::POLLIN));
+        }
+        for client in &self.clients {
+            let mut wanted = PollFlags::POLLIN;
+            if client.has_backlog() {
+                wanted |= PollFlags::POLLOUT;
+            }
+            fds.push(PollFd::new(client.connection.as_fd(), wanted));
+        }
+    }
+
+    /// Does everything that can be done now: takes in the workers' reports,
+    /// commands and new connections, sends answers, events and statistics.
+    pub fn turn(&mut self, node: &mut Node) {
+        let now = Instant::now();
+        self.accept(now);
+        for index in 0..self.clients.len() {
+            self.read(index, node);
+        }
+        let (created, deleted) = (&mut self.created, &mut self.deleted);
+        node.collect_reports(|change| match change {
+            Change::Created(allocation) => created.push(allocation),
+            Change::Deleted(allocation) => deleted.push(allocation),
+        });
+        let digests = if now >= self.next_digest {
+            self.next_digest = now + STATS_INTERVAL;
+            digests(node)
+        } else {
+            Vec::new()
+        };
+        let drain = self.drain_news(node, !digests.is_empty());
+        let events = events(&mut self.created, &mut self.deleted);
+        for client in &mut self.clients {
+            if let Err(error) = write(
+                client,
+                node,
+                self.in_force,
+                &events,
+                &digests,
+                drain.as_ref(),
+                &mut self.buffer,
+                now,
+            ) {
+                end(client, &error.to_string());
+            }
+        }
+        self.clients.retain(|client| match client.verdict(now) {
+            None => true,
+            Some(why) => {
+                debug!("control connection of process {} ended: {why}", client.pid);
+                false
+            }
+        });
+        let controllers = self
+            .clients
+            .iter()
+            .filter(|client| client.is(Role::Controller))
+            .count();
+        node.status()
+            .controllers
+            .store(controllers as u64, Ordering::Relaxed);
+    }
+
+    fn accept(&mut self, now: Instant) {
+        if now < self.accept_again {
+            return;
+        }
+        loop {
+            let (connection, peer) = match self.listening.accept() {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) => return,
+                Err(error) => {
+                    warn!("control connection not accepted: {error}");
+                    self.accept_again = now + ACCEPT_PAUSE;
+                    return;
+                }
+            };
+            self.admit(connection, peer, now);
+        }
+    }
+
+    fn admit(&mut self, connection: Connection, peer: PeerCredentials, now: Instant) {
+        let mut client = Client::new(connection, peer.pid, now);
+        if !peer.trusted() && !self.in_group(peer) {
+            warn!(
+                "control connection of user {} (process {}) refused",
+                peer.uid, peer.pid
+            );
+            client.reject(
+                RejectionReason::Forbidden,
+                "your user may not connect; see control.group",
+            );
+        } else if self.clients.len() >= CLIENTS {
+            client.reject(RejectionReason::TooManyObservers, "too many connections");
+        }
+        if matches!(client.stage, Stage::Rejected) {
+            // One message always fits a fresh socket.
+            let _ = client.flush_answers(&mut self.buffer, now);
+            return;
+        }
+        self.clients.push(client);
+    }
+
+    /// The kernel reports a peer's primary group only; the socket's mode has
+    /// let it in by any of its groups.
+    fn in_group(&self, peer: PeerCredentials) -> bool {
+        let Some(group) = &self.group else {
+            return false;
+        };
+        if group.gid == Gid::from_raw(peer.gid) {
+            return true;
+        }
+        let user = User::from_uid(Uid::from_raw(peer.uid)).ok().flatten();
+        user.is_some_and(|user| group.mem.contains(&user.name))
+    }
+
+    fn read(&mut self, index: usize, node: &mut Node) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let client = &mut self.clients[index];
+            if matches!(client.stage, Stage::Rejected) {
+                return;
+            }
+            match client.connection.receive::<ToDataplane>(&mut self.buffer) {
+                Ok(None) => return,
+                Ok(Some(message)) => self.hear(index, message, node),
+                Err(error) => {
+                    if !matches!(error, ConnectionError::Closed) {
+                        warn!(
+                            "control connection of process {} broke: {error}",
+                            client.pid
+                        );
+                    } else if client.is(Role::Controller) {
+                        info!("the control plane is gone; relaying goes on");
+                    }
+                    client.stage = Stage::Rejected;
+                    client.snapshot = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, index: usize, message: ToDataplane, node: &mut Node) {
+        match message {
+            ToDataplane::Hello(hello) if matches!(self.clients[index].stage, Stage::Greeting) => {
+                self.greet(index, &hello, node);
+            }
+            ToDataplane::Command { id, command }
+                if matches!(self.clients[index].stage, Stage::Admitted { .. }) =>
+            {
+                let (outcome, text) = if self.clients[index].is(Role::Controller) {
+                    commands::carry_out(command, node, &mut self.in_force)
+                } else {
+                    (Outcome::Forbidden, "observers only read".to_owned())
+                };
+                let ack = Ack {
+                    id,
+                    outcome,
+                    text: Text::truncated(&text),
+                };
+                let client = &mut self.clients[index];
+                if !client.answer(FromDataplane::Ack(ack)) {
+                    end(client, "it sends commands without reading the answers");
+                }
+            }
+            ToDataplane::Hello(_) | ToDataplane::Command { .. } => {
+                end(&mut self.clients[index], "a message out of order");
+            }
+        }
+    }
+
+    fn greet(&mut self, index: usize, hello: &Hello, node: &Node) {
+        let controller_present = self
+            .clients
+            .iter()
+            .any(|client| client.is(Role::Controller));
+        let client = &mut self.clients[index];
+        if hello.version != VERSION {
+            let text = format!(
+                "this data plane speaks version {VERSION}, not {}; use the same release",
+                hello.version
+            );
+            client.reject(RejectionReason::Version, &text);
+        } else if hello.role == Role::Controller && !self.identity.controllable {
+            let text =
+                "this server is commanded by its configuration file alone; connect as an observer";
+            client.reject(RejectionReason::Forbidden, text);
+        } else if hello.role == Role::Controller && controller_present {
+            client.reject(
+                RejectionReason::ControllerPresent,
+                "another control plane is connected",
+            );
+        } else {
+            let welcome = Welcome {
+                version: VERSION,
+                software: Text::truncated(self.identity.software),
+                boot: self.identity.boot,
+                started_at: node.status().started_at,
+                realm: Text::truncated(&node.plan().turn.realm),
+            };
+            client.answer(FromDataplane::Welcome(welcome));
+            client.stage = Stage::Admitted {
+                role: hello.role,
+                allocations: hello.allocations,
+            };
+            client.snapshot = Some(Snapshot::Begin);
+            if hello.role == Role::Controller {
+                info!(
+                    "control plane connected: {:?}, process {}",
+                    hello.software, client.pid
+                );
+            }
+        }
+    }
+
+    /// A drain's progress with every interval, and once when nothing remains.
+    fn drain_news(&mut self, node: &Node, interval: bool) -> Option<FromDataplane> {
+        let progress = snapshot::drain_progress(node)?;
+        let first_empty = progress.remaining == 0 && !self.drain_told_empty;
+        self.drain_told_empty |= first_empty;
+        (interval || first_empty).then_some(FromDataplane::Drain(progress))
+    }
+}
+
+/// Everything there is to say to one client now.
+#[allow(clippy::too_many_arguments)]
+fn write(
+    client: &mut Client,
+    node: &Node,
+    in_force: InForce,
+    events: &[FromDataplane],
+    digests: &[StatsDigest],
+    drain: Option<&FromDataplane>,
+    buffer: &mut Buffer,
+    now: Instant,
+) -> Result<(), ConnectionError> {
+    client.flush_answers(buffer, now)?;
+    if !matches!(client.stage, Stage::Admitted { .. }) {
+        return Ok(());
+    }
+    if client.wants_allocations() && client.snapshot != Some(Snapshot::Begin) {
+        for event in events {
+            if !client.offer(event, buffer, now)? {
+                client.events_lost += count(event);
+            }
+        }
+    }
+    snapshot::advance(client, node, in_force, buffer, now)?;
+    if client.snapshot.is_some() {
+        return Ok(());
+    }
+    for digest in digests {
+        let digest = StatsDigest {
+            events_lost: client.events_lost,
+            ..digest.clone()
+        };
+        client.offer(&FromDataplane::Stats(digest), buffer, now)?;
+    }
+    if let Some(drain) = drain {
+        client.offer(drain, buffer, now)?;
+    }
+    Ok(())
+}
+
+fn end(client: &mut Client, why: &str) {
+    if !matches!(client.stage, Stage::Rejected) {
+        warn!("control connection of process {} ended: {why}", client.pid);
+    }
+    client.stage = Stage::Rejected;
+    client.snapshot = None;
+}
+
+fn digests(node: &Node) -> Vec<StatsDigest> {
+    let table = stats::fingerprint();
+    node.workers()
+        .iter()
+        .map(|worker| StatsDigest {
+            worker: u16::try_from(worker.index()).unwrap_or(u16::MAX),
+            table,
+            values: List::truncated(
+                worker
+                    .stats()
+                    .iter()
+                    .map(|value| value.load(Ordering::Relaxed)),
+            ),
+            events_lost: 0,
+        })
+        .collect()
+}
+
+/// Pages of what changed: first everything made, then everything ended, so
+/// that an allocation that came and went within one turn is gone at the end.
+fn events(created: &mut Vec<Allocation>, deleted: &mut Vec<Deleted>) -> Vec<FromDataplane> {
+    let mut events = Vec::new();
+    while !created.is_empty() {
+        let rest = created.split_off(created.len().min(limits::ALLOCATIONS));
+        events.push(FromDataplane::Allocations(List::truncated(
+            std::mem::replace(created, rest),
+        )));
+    }
+    while !deleted.is_empty() {
+        let rest = deleted.split_off(deleted.len().min(limits::ALLOCATIONS));
+        events.push(FromDataplane::Deleted(List::truncated(std::mem::replace(
+            deleted, rest,
+        ))));
+    }
+    events
+}
+
+fn count(event: &FromDataplane) -> u64 {
+    match event {
+        FromDataplane::Allocations(page) => page.len() as u64,
+        FromDataplane::Deleted(page) => page.len() as u64,
+        _ => 0,
+    }
+}

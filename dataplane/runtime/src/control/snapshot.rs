@@ -1,0 +1,157 @@
+//! The snapshot a new connection gets, page by page as its socket takes them.
+//! Allocations come and go meanwhile; their events interleave, and both sides
+//! read either as "this is so now".
+
+use std::time::Instant;
+
+use forebay_ipc::codec::Buffer;
+use forebay_ipc::socket::ConnectionError;
+use forebay_ipc::{
+    DrainProgress, FromDataplane, Generation, List, Listener, PortRange, Relay, SnapshotBegin,
+    SnapshotEnd, Transport, Worker, limits,
+};
+
+use super::client::Client;
+use crate::node::Node;
+
+/// Pages sent to one client before the control thread looks elsewhere.
+const PAGES_PER_TURN: usize = 16;
+
+/// How far a snapshot has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Snapshot {
+    Begin,
+    /// From this worker on.
+    Workers(usize),
+    /// From this worker and slot on.
+    Allocations {
+        from: (u16, u32),
+        sent: u32,
+    },
+    End {
+        sent: u32,
+    },
+}
+
+/// Versions of what a controller set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct InForce {
+    pub(super) credentials: Option<Generation>,
+    pub(super) policy: Option<Generation>,
+}
+
+/// Sends the next pages. The client's snapshot is `None` afterwards when it is
+/// complete.
+pub(super) fn advance(
+    client: &mut Client,
+    node: &Node,
+    in_force: InForce,
+    buffer: &mut Buffer,
+    now: Instant,
+) -> Result<(), ConnectionError> {
+    for _ in 0..PAGES_PER_TURN {
+        let Some(stage) = client.snapshot else {
+            return Ok(());
+        };
+        let (message, next) = page(stage, client.wants_allocations(), node, in_force);
+        if let Some(message) = message
+            && !client.offer(&message, buffer, now)?
+        {
+            return Ok(());
+        }
+        client.snapshot = next;
+    }
+    Ok(())
+}
+
+/// The page of this stage (`None`: nothing to say) and the stage after it.
+fn page(
+    stage: Snapshot,
+    allocations: bool,
+    node: &Node,
+    in_force: InForce,
+) -> (Option<FromDataplane>, Option<Snapshot>) {
+    match stage {
+        Snapshot::Begin => (
+            Some(FromDataplane::SnapshotBegin(begin(node, in_force))),
+            Some(Snapshot::Workers(0)),
+        ),
+        Snapshot::Workers(from) => {
+            let end = (from + limits::WORKERS).min(node.workers().len());
+            let next = if end < node.workers().len() {
+                Snapshot::Workers(end)
+            } else if allocations {
+                Snapshot::Allocations {
+                    from: (0, 0),
+                    sent: 0,
+                }
+            } else {
+                Snapshot::End { sent: 0 }
+            };
+            let workers = List::truncated((from..end).map(|index| worker(node, index)));
+            (Some(FromDataplane::Workers(workers)), Some(next))
+        }
+        Snapshot::Allocations { from, sent } => {
+            let (page, next) = node.registry().page(from, limits::ALLOCATIONS);
+            let sent = sent + u32::try_from(page.len()).unwrap_or(0);
+            let next = match next {
+                Some(from) => Snapshot::Allocations { from, sent },
+                None => Snapshot::End { sent },
+            };
+            let message =
+                (!page.is_empty()).then(|| FromDataplane::Allocations(List::truncated(page)));
+            (message, Some(next))
+        }
+        Snapshot::End { sent } => (
+            Some(FromDataplane::SnapshotEnd(SnapshotEnd {
+                allocations: sent,
+            })),
+            None,
+        ),
+    }
+}
+
+fn begin(node: &Node, in_force: InForce) -> SnapshotBegin {
+    let plan = node.plan();
+    let ports = plan.port_range();
+    SnapshotBegin {
+        listeners: List::truncated(plan.listen.iter().map(|&address| Listener {
+            transport: Transport::Udp,
+            address,
+        })),
+        relays: List::truncated(plan.relays.iter().map(|relay| Relay {
+            local: relay.local,
+            public: relay.public,
+        })),
+        relay_ports: PortRange {
+            first: *ports.start(),
+            last: *ports.end(),
+        },
+        credentials: in_force.credentials,
+        policy: in_force.policy,
+        drain: drain_progress(node),
+    }
+}
+
+fn worker(node: &Node, index: usize) -> Worker {
+    let plan = node.plan();
+    let relay_ports = node.workers()[index].boot().relay_ports;
+    Worker {
+        index: u16::try_from(index).unwrap_or(u16::MAX),
+        core: plan
+            .cores
+            .get(index)
+            .and_then(|core| u16::try_from(*core).ok()),
+        relay_ports: u32::try_from(relay_ports).unwrap_or(u32::MAX),
+        allocation_capacity: plan.turn.capacity.allocations,
+    }
+}
+
+/// How far a drain has come, if one is under way.
+pub(super) fn drain_progress(node: &Node) -> Option<DrainProgress> {
+    let left = node.drain_time_left()?;
+    Some(DrainProgress {
+        remaining: u32::try_from(node.live()).unwrap_or(u32::MAX),
+        seconds_left: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
+    })
+}

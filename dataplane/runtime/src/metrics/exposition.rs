@@ -1,0 +1,281 @@
+//! What the workers published and the control thread knows, as metrics.
+//!
+//! Names and helps of a worker's statistics come from the one table in
+//! `forebay_ipc::stats`; labels are bounded by the number of workers, of
+//! secrets and of the table's own values.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use forebay_ipc::stats::{Definition, Kind, TABLE};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::process;
+use crate::node::{Readiness, Status};
+
+/// Which text format a scrape asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus text 0.0.4, what everything understands.
+    Prometheus,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// The format for an Accept header.
+    pub fn for_accept(accept: &str) -> Self {
+        if accept.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Prometheus
+        }
+    }
+
+    /// Its media type.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// All metrics of a process as text.
+#[derive(Debug)]
+pub struct Exposition {
+    registry: Registry,
+}
+
+impl Exposition {
+    /// Metrics of this status.
+    pub fn new(status: Arc<Status>) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(StatusCollector(status)));
+        Self { registry }
+    }
+
+    /// Reads everything now.
+    pub fn render(&self, format: Format) -> String {
+        let mut text = String::with_capacity(32 * 1024);
+        // Writing to a String cannot fail, and the collector has no errors of
+        // its own.
+        let _ = encode(&mut text, &self.registry);
+        match format {
+            Format::OpenMetrics => text,
+            Format::Prometheus => to_prometheus(&text),
+        }
+    }
+}
+
+/// The two formats differ in the family name of counters and in the end mark.
+fn to_prometheus(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut help: Option<(&str, &str)> = None;
+    for line in text.lines() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+            continue;
+        }
+        if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            if let Some((_, help)) = help.take() {
+                out.push_str(&format!("# HELP {name}{suffix} {help}\n"));
+            }
+            out.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
+#[derive(Debug)]
+struct StatusCollector(Arc<Status>);
+
+impl Collector for StatusCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.workers(&mut encoder)?;
+        self.node(&mut encoder)?;
+        self.credentials(&mut encoder)?;
+        process::encode(&mut encoder)
+    }
+}
+
+impl StatusCollector {
+    fn workers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        for (position, first) in TABLE.iter().enumerate() {
+            if TABLE[..position]
+                .iter()
+                .any(|earlier| earlier.name == first.name)
+            {
+                continue;
+            }
+            let name = format!("forebay_{}", first.name);
+            let kind = match first.kind {
+                Kind::Counter => MetricType::Counter,
+                Kind::Gauge => MetricType::Gauge,
+            };
+            let mut family = encoder.encode_descriptor(&name, first.help, None, kind)?;
+            for definition in TABLE
+                .iter()
+                .filter(|definition| definition.name == first.name)
+            {
+                for (worker, page) in self.0.pages.iter().enumerate() {
+                    let value = page[definition.stat as usize].load(Ordering::Relaxed);
+                    let labels = labels(definition, worker);
+                    put(family.encode_family(&labels)?, definition.kind, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn node(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let status = &*self.0;
+        let readiness = status.readiness();
+        gauge(
+            encoder,
+            "forebay_workers",
+            "Workers.",
+            count(status.pages.len()),
+        )?;
+        gauge(
+            encoder,
+            "forebay_ready",
+            "Whether new clients can be served.",
+            i64::from(readiness == Readiness::Ready),
+        )?;
+        gauge(
+            encoder,
+            "forebay_draining",
+            "Whether new allocations are refused so that the process can end.",
+            i64::from(readiness == Readiness::Draining),
+        )?;
+        gauge(
+            encoder,
+            "forebay_controllers",
+            "Control planes connected.",
+            i64::try_from(status.controllers.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
+        )?;
+        let mut reloads = encoder.encode_descriptor(
+            "forebay_reloads",
+            "Configuration reloads.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (result, counter) in [
+            ("done", &status.reloads),
+            ("refused", &status.reloads_failed),
+        ] {
+            let labels = [("result", result)];
+            put(
+                reloads.encode_family(&labels)?,
+                Kind::Counter,
+                counter.load(Ordering::Relaxed),
+            )?;
+        }
+        let mut build = encoder.encode_descriptor(
+            "forebay_build_info",
+            "The program and its version.",
+            None,
+            MetricType::Gauge,
+        )?;
+        let (program, version) = status
+            .software
+            .split_once(' ')
+            .unwrap_or((status.software, ""));
+        let labels = [("program", program), ("version", version)];
+        ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)
+    }
+
+    fn credentials(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let loaded = self.0.loaded();
+        gauge(
+            encoder,
+            "forebay_static_users",
+            "Static users loaded.",
+            count(loaded.users),
+        )?;
+        let mut family = encoder.encode_descriptor(
+            "forebay_secret_loaded",
+            "TURN REST secrets loaded.",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (id, _) in &loaded.secrets {
+            let labels = [("id", label_value(id))];
+            ConstGauge::new(1_i64).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "forebay_secret_not_after_seconds",
+            "When a TURN REST secret stops authenticating anyone, seconds since the Unix epoch.",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (id, not_after) in &loaded.secrets {
+            if let Some(moment) = not_after {
+                let labels = [("id", label_value(id))];
+                let moment = i64::try_from(*moment).unwrap_or(i64::MAX);
+                ConstGauge::new(moment).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn labels(definition: &Definition, worker: usize) -> Vec<(&'static str, String)> {
+    let mut labels = vec![("worker", worker.to_string())];
+    if let Some((key, value)) = definition.label {
+        labels.push((key, value.to_owned()));
+    }
+    labels
+}
+
+fn put(encoder: MetricEncoder<'_>, kind: Kind, value: u64) -> fmt::Result {
+    match kind {
+        Kind::Counter => ConstCounter::new(value).encode(encoder),
+        Kind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder),
+    }
+}
+
+/// A gauge without labels.
+pub(super) fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: i64,
+) -> fmt::Result {
+    ConstGauge::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Ids come from operators; what would break the text format is replaced.
+fn label_value(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c == '"' || c == '\\' || c.is_control() {
+                '_'
+            } else {
+                c
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,325 @@
+//! From settings to running workers, and what can be asked of them all.
+
+mod host;
+mod plan;
+mod registry;
+mod status;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forebay_engine::ShardConfig;
+use forebay_ipc::stats::Stat;
+use forebay_turn::{AllocationId, Credentials, PeerPolicy, Seeds};
+use tracing::{info, warn};
+
+pub use host::{Host, can_bind};
+pub use plan::{Plan, PlanError};
+pub use registry::{Change, Registry};
+pub use status::{Loaded, Readiness, Status};
+
+use crate::config::Settings;
+use crate::worker::listen::ListenOptions;
+use crate::worker::preflight::{self, Need};
+use crate::worker::{
+    self, Listener, MailboxFull, StartError, WorkerCommand, WorkerConfig, WorkerFailed,
+    WorkerHandle,
+};
+
+/// Reports taken from one worker before the next one has its turn.
+const REPORTS_PER_TURN: usize = 4096;
+
+/// All workers of the process. Owned by the control thread; everything is a
+/// bounded message to a worker or a read of what it published.
+pub struct Node {
+    workers: Vec<WorkerHandle>,
+    plan: Plan,
+    registry: Registry,
+    status: Arc<Status>,
+    credentials: Arc<Credentials>,
+    policy: Arc<PeerPolicy>,
+    drain_until: Option<Instant>,
+}
+
+impl Node {
+    /// Opens all sockets and starts all workers, or none. `credentials` is
+    /// `None` where the control plane will tell.
+    pub fn start(
+        settings: &Settings,
+        plan: Plan,
+        credentials: Option<Credentials>,
+        software: &'static str,
+    ) -> Result<Self, StartError> {
+        let workers = plan.cores.len();
+        preflight::check(Need {
+            workers,
+            listeners: plan.listen.len(),
+            sockets_per_worker: usize::try_from(plan.sockets).unwrap_or(usize::MAX),
+        })?;
+        for choice in &plan.chosen {
+            info!("{choice}");
+        }
+
+        let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+        let options = ListenOptions {
+            receive_buffer: settings.sockets.receive_buffer,
+            send_buffer: settings.sockets.send_buffer,
+            busy_poll: settings.sockets.busy_poll,
+        };
+        for address in &plan.listen {
+            for (worker, listener) in worker::listen::open(*address, workers, options)?
+                .into_iter()
+                .enumerate()
+            {
+                listeners[worker].push(listener);
+            }
+        }
+
+        let controlled = credentials.is_none();
+        let loaded = credentials.is_some();
+        let credentials = Arc::new(credentials.unwrap_or_default());
+        let policy = Arc::new(plan.policy_of(&settings.peers));
+        let seeds = HostSeeds::draw()?;
+        let mut handles: Vec<WorkerHandle> = Vec::with_capacity(workers);
+        for (index, listeners) in listeners.into_iter().enumerate() {
+            let config = WorkerConfig {
+                index,
+                core: plan.cores.get(index).copied(),
+                listeners,
+                relays: plan.relays.clone(),
+                relay_ports: plan.ports[index].clone(),
+                relays_ready: settings.relay.ready,
+                relay_receive_buffer: settings.sockets.relay_receive_buffer,
+                relay_send_buffer: settings.sockets.relay_send_buffer,
+                busy_poll: settings.sockets.busy_poll,
+                buffers: settings.sockets.buffers,
+                shard: ShardConfig {
+                    turn: plan.turn.clone(),
+                    listeners: u32::try_from(plan.listen.len()).unwrap_or(u32::MAX),
+                    sockets: plan.sockets,
+                    max_segment: settings.sockets.max_segment,
+                    requests_per_batch: settings.limits.requests_per_batch,
+                },
+                seeds: seeds.for_worker()?,
+                credentials: Arc::clone(&credentials),
+                policy: Arc::clone(&policy),
+            };
+            match worker::spawn(config) {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    stop_all(handles);
+                    return Err(error);
+                }
+            }
+        }
+
+        let pages = handles
+            .iter()
+            .map(|handle| Arc::clone(handle.stats()))
+            .collect();
+        let status = Arc::new(Status::new(pages, software, controlled));
+        if loaded {
+            status.set_loaded(&credentials);
+        }
+        let node = Self {
+            workers: handles,
+            plan,
+            registry: Registry::default(),
+            status,
+            credentials,
+            policy,
+            drain_until: None,
+        };
+        node.log_boot();
+        Ok(node)
+    }
+
+    fn log_boot(&self) {
+        let mut memory = 0;
+        for worker in &self.workers {
+            let boot = worker.boot();
+            memory += boot.memory.shard + boot.memory.receive_buffers + boot.memory.worker;
+            info!("{boot}");
+        }
+        for relay in &self.plan.relays {
+            if relay.local == relay.public {
+                info!("relaying from {}", relay.local);
+            } else {
+                info!(
+                    "relaying from {}, told to clients as {}",
+                    relay.local, relay.public
+                );
+            }
+        }
+        info!(
+            "{} workers, {} kB of memory in all, room for {} allocations each, realm {}",
+            self.workers.len(),
+            memory / 1024,
+            self.plan.turn.capacity.allocations,
+            self.plan.turn.realm,
+        );
+    }
+
+    /// What was decided at start.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The workers, by index.
+    pub fn workers(&self) -> &[WorkerHandle] {
+        &self.workers
+    }
+
+    /// What other threads may see.
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
+    }
+
+    /// Live allocations as far as they were reported.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Replaces who may allocate, on every worker. On failure some workers
+    /// have the new credentials already: repeat it.
+    pub fn set_credentials(&mut self, credentials: Credentials) -> Result<(), MailboxFull> {
+        let credentials = Arc::new(credentials);
+        self.tell(&WorkerCommand::SetCredentials(Arc::clone(&credentials)))?;
+        self.status.set_loaded(&credentials);
+        self.credentials = credentials;
+        Ok(())
+    }
+
+    /// Replaces the peer policy, on every worker. On failure some workers have
+    /// the new policy already: repeat it.
+    pub fn set_policy(&mut self, policy: PeerPolicy) -> Result<(), MailboxFull> {
+        let policy = Arc::new(policy);
+        self.tell(&WorkerCommand::SetPolicy(Arc::clone(&policy)))?;
+        self.policy = policy;
+        Ok(())
+    }
+
+    /// The credentials in force.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The peer policy in force.
+    pub fn policy(&self) -> &PeerPolicy {
+        &self.policy
+    }
+
+    /// Refuses new allocations from now on and sets the deadline for the old
+    /// ones. A later call moves the deadline.
+    pub fn begin_drain(&mut self, within: Duration) -> Result<(), MailboxFull> {
+        self.status.set_draining();
+        self.drain_until = Some(Instant::now() + within);
+        self.tell(&WorkerCommand::Drain)
+    }
+
+    /// Time until the drain's deadline; `None` when no drain is under way.
+    pub fn drain_time_left(&self) -> Option<Duration> {
+        self.drain_until
+            .map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Ends one allocation.
+    pub fn delete(&self, id: forebay_ipc::AllocationId) -> Result<(), MailboxFull> {
+        let allocation = AllocationId {
+            slot: id.slot,
+            generation: id.generation,
+        };
+        match self.workers.get(usize::from(id.worker)) {
+            Some(worker) => worker.send(WorkerCommand::Delete(allocation)),
+            None => Ok(()),
+        }
+    }
+
+    /// Live allocations, as the workers published them last.
+    pub fn live(&self) -> u64 {
+        self.status.total(Stat::AllocationsLive)
+    }
+
+    /// Takes in what the workers reported and hands every change on.
+    pub fn collect_reports(&mut self, mut on_change: impl FnMut(Change)) {
+        for worker in &self.workers {
+            let index = u16::try_from(worker.index()).unwrap_or(u16::MAX);
+            for report in worker.reports().try_iter().take(REPORTS_PER_TURN) {
+                if let Some(change) = self.registry.apply(index, report) {
+                    on_change(change);
+                }
+            }
+        }
+    }
+
+    /// Whether a worker left its loop although nobody told it to.
+    pub fn has_failed(&self) -> bool {
+        let failed = self.workers.iter().any(WorkerHandle::is_finished);
+        if failed {
+            self.status.set_failed();
+        }
+        failed
+    }
+
+    /// Ends all workers and waits for them.
+    pub fn stop(self) -> Result<(), WorkerFailed> {
+        stop_all(self.workers).map_or(Ok(()), Err)
+    }
+
+    fn tell(&self, command: &WorkerCommand) -> Result<(), MailboxFull> {
+        self.workers
+            .iter()
+            .try_for_each(|worker| worker.send(command.clone()))
+    }
+}
+
+fn stop_all(workers: Vec<WorkerHandle>) -> Option<WorkerFailed> {
+    for worker in &workers {
+        // A full mailbox is read within a round or the worker is beyond help.
+        for _ in 0..100 {
+            if worker.is_finished() || worker.send(WorkerCommand::Stop).is_ok() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    let mut first = None;
+    for worker in workers {
+        if let Err(failed) = worker.join() {
+            warn!("{failed}");
+            first.get_or_insert(failed);
+        }
+    }
+    first
+}
+
+/// Randomness of this run.
+struct HostSeeds {
+    nonce_key: [u8; 16],
+}
+
+impl HostSeeds {
+    fn draw() -> Result<Self, StartError> {
+        let mut nonce_key = [0; 16];
+        fill(&mut nonce_key)?;
+        Ok(Self { nonce_key })
+    }
+
+    fn for_worker(&self) -> Result<Seeds, StartError> {
+        let mut bytes = [[0; 8]; 2];
+        for part in &mut bytes {
+            fill(part)?;
+        }
+        let [hash_key, random] = bytes.map(u64::from_ne_bytes);
+        Ok(Seeds {
+            nonce_key: self.nonce_key,
+            hash_key,
+            random,
+        })
+    }
+}
+
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), StartError> {
+    getrandom::fill(bytes)
+        .map_err(|error| StartError::Host(format!("the kernel gives no randomness: {error}")))
+}

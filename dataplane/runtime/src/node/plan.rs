@@ -1,0 +1,305 @@
+//! From settings and host to what each worker gets. Pure: everything that is
+//! decided can be tested without a socket.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use forebay_turn::{Capacity, Config, Lifetimes, PeerPolicy, PrefixBudget, Quota, RelayMapping};
+use ipnet::IpNet;
+
+use super::host::Host;
+use crate::config::{Peers, Settings};
+
+/// Relay sockets of one worker that may be closing while their successors are
+/// open already.
+const CLOSING: u32 = 256;
+
+/// A host that cannot do what the settings ask. Names the key to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}`: {message}")]
+pub struct PlanError {
+    /// The key, dotted.
+    pub key: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// What the node is going to be.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The core of each worker.
+    pub cores: Vec<usize>,
+    /// Listening addresses, in the order they are opened.
+    pub listen: Vec<SocketAddr>,
+    /// Relay addresses.
+    pub relays: Vec<RelayMapping>,
+    /// The relay ports of each worker; disjoint.
+    pub ports: Vec<Vec<u16>>,
+    /// One worker's TURN server.
+    pub turn: Config,
+    /// Socket ids of one worker: listeners, relays given out, ready and closing.
+    pub sockets: u32,
+    /// What was chosen because the settings left it open, for the log.
+    pub chosen: Vec<String>,
+    never: Vec<SocketAddr>,
+    relay_ports: std::ops::RangeInclusive<u16>,
+}
+
+impl Plan {
+    /// Decides everything the settings leave open.
+    pub fn new(settings: &Settings, host: &Host) -> Result<Self, PlanError> {
+        let mut chosen = Vec::new();
+        let cores = cores(settings, host)?;
+        let workers = cores.len();
+        let listen = match &settings.listen.udp {
+            Some(addresses) => addresses.clone(),
+            None => {
+                let mut addresses = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478))];
+                if host.ipv6 {
+                    addresses.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478)));
+                } else {
+                    chosen.push("this host has no IPv6: listening on IPv4 alone".to_owned());
+                }
+                addresses
+            }
+        };
+        let relays = relays(settings, host, &mut chosen)?;
+        let ports = deal_ports(settings, &listen, workers)?;
+        let capacity = capacity(settings, workers, ports.iter().map(Vec::len).sum());
+        let families = families(&relays);
+        let ready = u32::try_from(settings.relay.ready * families).unwrap_or(u32::MAX);
+        let listeners = u32::try_from(listen.len()).unwrap_or(u32::MAX);
+        let mut never = Vec::new();
+        for address in listen.iter().copied().chain(settings.metrics.listen) {
+            own_address(address, &relays, host, &mut never);
+        }
+        Ok(Self {
+            sockets: listeners
+                .saturating_add(capacity.allocations)
+                .saturating_add(ready)
+                .saturating_add(CLOSING),
+            cores,
+            listen,
+            ports,
+            turn: turn_config(settings, capacity),
+            chosen,
+            never,
+            relays,
+            relay_ports: settings.relay.ports.ports(),
+        })
+    }
+
+    /// The peer policy with these lists of the operator's.
+    pub fn policy(&self, allow: Vec<IpNet>, deny: Vec<IpNet>, lowest_port: u16) -> PeerPolicy {
+        PeerPolicy {
+            allow,
+            deny,
+            never: self.never.clone(),
+            relays: self.relays.clone(),
+            relay_ports: self.relay_ports.clone(),
+            lowest_port,
+        }
+    }
+
+    /// The peer policy of a configuration file.
+    pub fn policy_of(&self, peers: &Peers) -> PeerPolicy {
+        let networks =
+            |list: &[crate::config::Network]| list.iter().map(|network| network.0).collect();
+        self.policy(
+            networks(&peers.allow),
+            networks(&peers.deny),
+            peers.lowest_port,
+        )
+    }
+
+    /// Relay ports over all workers, each counted once for all addresses.
+    pub fn port_range(&self) -> std::ops::RangeInclusive<u16> {
+        self.relay_ports.clone()
+    }
+}
+
+fn cores(settings: &Settings, host: &Host) -> Result<Vec<usize>, PlanError> {
+    let error = |message| PlanError {
+        key: "cores.pin",
+        message,
+    };
+    let Some(pin) = &settings.cores.pin else {
+        if host.cores.is_empty() {
+            return Err(error(
+                "the kernel does not tell which cores are allowed; name them".to_owned(),
+            ));
+        }
+        return Ok(host.cores.clone());
+    };
+    if let Some(core) = pin.iter().find(|core| !host.cores.contains(core)) {
+        return Err(error(format!(
+            "core {core} is not among the cores this process may use ({}); see AllowedCPUs=, CPUAffinity= or taskset",
+            list(&host.cores)
+        )));
+    }
+    Ok(pin.clone())
+}
+
+fn relays(
+    settings: &Settings,
+    host: &Host,
+    chosen: &mut Vec<String>,
+) -> Result<Vec<RelayMapping>, PlanError> {
+    let addresses = match &settings.relay.addresses {
+        Some(addresses) => addresses.clone(),
+        None if host.default_addresses.is_empty() => {
+            return Err(PlanError {
+                key: "relay.addresses",
+                message: "this host has no default route to take a relay address from; name the addresses".to_owned(),
+            });
+        }
+        None => {
+            chosen.push(format!(
+                "relay addresses {}, of the default routes; set relay.addresses to choose others",
+                list(&host.default_addresses)
+            ));
+            host.default_addresses.clone()
+        }
+    };
+    let public = |local: IpAddr| {
+        let mapped = settings
+            .relay
+            .external
+            .iter()
+            .find(|external| external.relay == local);
+        mapped.map_or(local, |external| external.public)
+    };
+    if let Some(external) = settings
+        .relay
+        .external
+        .iter()
+        .find(|external| !addresses.contains(&external.relay))
+    {
+        return Err(PlanError {
+            key: "relay.external",
+            message: format!(
+                "{} is not a relay address ({})",
+                external.relay,
+                list(&addresses)
+            ),
+        });
+    }
+    Ok(addresses
+        .into_iter()
+        .map(|local| RelayMapping {
+            local,
+            public: public(local),
+        })
+        .collect())
+}
+
+/// Deals the ports like cards, so that every worker gets a share of every
+/// stretch of the range. The ports we listen on ourselves stay out.
+fn deal_ports(
+    settings: &Settings,
+    listen: &[SocketAddr],
+    workers: usize,
+) -> Result<Vec<Vec<u16>>, PlanError> {
+    let mut hands = vec![Vec::new(); workers];
+    let free = settings
+        .relay
+        .ports
+        .ports()
+        .filter(|port| !listen.iter().any(|address| address.port() == *port));
+    for (index, port) in free.enumerate() {
+        hands[index % workers].push(port);
+    }
+    if hands.iter().any(Vec::is_empty) {
+        return Err(PlanError {
+            key: "relay.ports",
+            message: format!(
+                "{} leaves a worker without a port ({workers} workers)",
+                settings.relay.ports
+            ),
+        });
+    }
+    Ok(hands)
+}
+
+fn capacity(settings: &Settings, workers: usize, ports: usize) -> Capacity {
+    let limits = &settings.limits;
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+    let share = |total: u32| total.div_ceil(workers).max(1);
+    let allocations = limits
+        .allocations
+        .unwrap_or_else(|| u32::try_from(ports).unwrap_or(u32::MAX));
+    Capacity {
+        allocations: share(allocations),
+        permissions: share(
+            limits
+                .permissions
+                .unwrap_or_else(|| allocations.saturating_mul(8)),
+        ),
+        channels: share(
+            limits
+                .channels
+                .unwrap_or_else(|| allocations.saturating_mul(4)),
+        ),
+        permissions_per_allocation: limits.permissions_per_allocation,
+        channels_per_allocation: limits.channels_per_allocation,
+    }
+}
+
+fn turn_config(settings: &Settings, capacity: Capacity) -> Config {
+    let software = &settings.auth.software;
+    Config {
+        realm: settings.realm.clone(),
+        software: (!software.is_empty()).then(|| software.clone()),
+        fingerprint: settings.auth.fingerprint,
+        lifetimes: Lifetimes {
+            default_allocation: settings.lifetimes.allocation,
+            max_allocation: settings.lifetimes.allocation_max,
+            permission: settings.lifetimes.permission,
+            channel: settings.lifetimes.channel,
+            nonce: settings.auth.nonce_lifetime,
+        },
+        capacity,
+        quota: Quota {
+            allocations_per_user: settings.auth.allocations_per_user,
+        },
+        unauthenticated: PrefixBudget {
+            per_second: settings.limits.unauthenticated_per_second,
+            burst: settings.limits.unauthenticated_burst,
+        },
+    }
+}
+
+fn families(relays: &[RelayMapping]) -> usize {
+    let v4 = relays.iter().any(|relay| relay.local.is_ipv4());
+    let v6 = relays.iter().any(|relay| relay.local.is_ipv6());
+    usize::from(v4) + usize::from(v6)
+}
+
+/// Adds every address under which a client could reach our own socket.
+fn own_address(
+    address: SocketAddr,
+    relays: &[RelayMapping],
+    host: &Host,
+    never: &mut Vec<SocketAddr>,
+) {
+    let mut add = |ip: IpAddr| {
+        let own = SocketAddr::new(ip, address.port());
+        if !never.contains(&own) {
+            never.push(own);
+        }
+    };
+    add(address.ip());
+    let wildcard = address.ip().is_unspecified();
+    if wildcard {
+        host.addresses.iter().copied().for_each(&mut add);
+    }
+    for relay in relays {
+        if wildcard || relay.local == address.ip() {
+            add(relay.public);
+        }
+    }
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join(", ")
+}
