@@ -8,6 +8,8 @@ use forebay_wire::stun::{
 };
 use forebay_wire::{ChannelData, NoRoom, ParseError, Protocol};
 
+type Fill = dyn Fn(&mut Builder<'_>) -> Result<(), NoRoom>;
+
 const ID: TransactionId = TransactionId([0x5A; 12]);
 
 fn build(
@@ -126,7 +128,7 @@ fn message_integrity_behind_its_sha256_sibling_is_ignored() {
 
 #[test]
 fn trailers_have_fixed_lengths_and_places() {
-    let wrong: [&dyn Fn(&mut Builder<'_>) -> Result<(), NoRoom>; 5] = [
+    let wrong: [&Fill; 5] = [
         &|b| b.push(AttributeType::MESSAGE_INTEGRITY, &[0; 19]),
         &|b| b.push(AttributeType::MESSAGE_INTEGRITY, &[0; 24]),
         &|b| b.push(AttributeType::MESSAGE_INTEGRITY_SHA256, &[0; 12]),
@@ -271,7 +273,10 @@ fn the_longest_message_can_be_written_and_read() {
         Err(NoRoom)
     );
     assert_eq!(builder.push_fingerprint(), Err(NoRoom));
-    assert_eq!(builder.push(AttributeType::DATA, &[0; 65_536]), Err(NoRoom));
+    assert_eq!(
+        builder.push(AttributeType::DATA, &vec![0; 65_536]),
+        Err(NoRoom)
+    );
 }
 
 #[test]
