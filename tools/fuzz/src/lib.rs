@@ -1,1 +1,56 @@
-//! Placeholder.
+//! Fuzz targets as plain functions: each takes any bytes and panics only when
+//! an invariant of ours is broken. The fuzzer in `fuzz/` and the replay test
+//! in `tests/` run the same functions over the same corpus.
+
+mod channel_data;
+mod config;
+mod demux;
+mod ipc;
+mod send_indication;
+mod stun;
+
+/// A function to fuzz and the name of its folder in `corpus/`.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Also the name of the fuzzer's binary.
+    pub name: &'static str,
+    /// Panics when an invariant is broken.
+    pub run: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: [Target; 6] = [
+    Target {
+        name: "channel_data",
+        run: channel_data::run,
+    },
+    Target {
+        name: "config",
+        run: config::run,
+    },
+    Target {
+        name: "demux",
+        run: demux::run,
+    },
+    Target {
+        name: "ipc",
+        run: ipc::run,
+    },
+    Target {
+        name: "send_indication",
+        run: send_indication::run,
+    },
+    Target {
+        name: "stun",
+        run: stun::run,
+    },
+];
+
+/// Runs the target of this name.
+///
+/// # Panics
+/// When the target does, or without a target of this name.
+pub fn run(name: &str, input: &[u8]) {
+    let target = TARGETS.iter().find(|target| target.name == name);
+    (target.expect("a target of this name").run)(input);
+}
