@@ -11,9 +11,10 @@ use crate::ids::{AllocationId, ClientAddr, RelayedAddr, SocketId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Call [`Server::on_timer`](crate::Server::on_timer) with this token at
-    /// or shortly after this time. Each token is armed at most once at a time.
+    /// or shortly after this time. Each token is armed at most once at a time,
+    /// and never more of them than [`Server::timers`](crate::Server::timers).
     Arm {
-        /// Opaque: slot, generation and kind.
+        /// Opaque.
         token: u64,
         /// When to call.
         at: Instant,

@@ -5,18 +5,28 @@
 //! rare is a [`Command`] the caller fetches and carries out. See [`Server`]
 //! for the calling contract.
 
+mod answer;
+mod auth;
 mod command;
 mod config;
+mod expiry;
+mod fast_path;
 mod ids;
 mod policy;
+mod prefix_budget;
+mod requests;
 mod server;
+mod tables;
 mod verdict;
 
 pub use command::{Command, Deletion, Usage};
-pub use config::{Capacity, Config, Credentials, Lifetimes, PrefixBudget, Quota, Secret, Seeds, User};
-pub use ids::{
-    AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow, RelayedAddr, SocketId,
+pub use config::{
+    Capacity, Config, Credentials, Lifetimes, PrefixBudget, Quota, Secret, Seeds, User,
 };
-pub use policy::{PeerPolicy, RelayMapping};
+pub use ids::{
+    AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow,
+    RelayedAddr, SocketId,
+};
+pub use policy::{Denial, PeerPolicy, RelayMapping, Verdict};
 pub use server::{OfferedRelay, Outcome, RelaysHeld, Server};
 pub use verdict::{Framing, Refusal, ToClient, ToPeer};

@@ -1,14 +1,18 @@
 //! The server: one shard's allocations and the requests that make them.
 
 use core::net::SocketAddr;
+use std::collections::VecDeque;
 
 use forebay_wire::clock::Now;
 
-use crate::command::{Command, Usage};
-use crate::config::{Config, Credentials, Seeds};
-use crate::ids::{AllocationId, ChannelNumber, FiveTuple, PeerAddr, RelayedAddr, SocketId};
+use crate::answer::Style;
+use crate::auth::Authenticator;
+use crate::command::{Command, Deletion, Usage};
+use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
+use crate::ids::{AllocationId, RelayedAddr, SocketId};
 use crate::policy::PeerPolicy;
-use crate::verdict::{Refusal, ToClient, ToPeer};
+use crate::tables::{Accounts, Deletions, Keyed, RelayPool, Tables};
+use crate::verdict::Refusal;
 
 /// A relay socket that is bound and receiving, ready to be given out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,80 +50,133 @@ pub enum Outcome {
 /// - `channel_to_peer`, `send_to_peer`, `from_peer` and `count` are the fast
 ///   path: no allocation, no command is queued.
 /// - `request`, `on_timer` and the administrative calls may queue commands;
-///   fetch [`Server::next_command`] until it is empty after each of them.
+///   fetch [`Server::next_command`] until it is empty after each of them. A
+///   request is dropped while the queue has no room for what it may need.
 /// - Hand in relays with `offer_relay` before requests, so that Allocate finds
-///   one; with none in hand of the family asked for, it answers 508.
+///   one; with none in hand of the family asked for, it answers 508, or 440 if
+///   neither the policy's relays nor any offer so far was of that family.
+///
+/// # Authentication
+/// Long-term credentials with SHA-1 (RFC 8489 §9.2). Once an allocation is
+/// made, its user's requests are checked against the key it was made with:
+/// neither a withdrawn secret nor a REST username whose expiry has passed ends
+/// it, so a call is not cut off halfway; a new allocation needs a current
+/// credential.
 pub struct Server {
-    commands: std::collections::VecDeque<Command>,
+    pub(crate) tables: Tables,
+    pub(crate) accounts: Accounts,
+    pub(crate) deletions: Deletions,
+    pub(crate) relays: RelayPool,
+    pub(crate) auth: Authenticator,
+    pub(crate) policy: PeerPolicy,
+    /// Whether relay addresses have to be translated at all.
+    pub(crate) translates: bool,
+    pub(crate) style: Style,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) quota: Quota,
+    pub(crate) limits: Capacity,
+    pub(crate) draining: bool,
+    pub(crate) commands: VecDeque<Command>,
 }
 
+/// Commands that may wait beyond those of one request: a batch of requests
+/// whose caller fetches only afterwards.
+const COMMANDS: usize = 1024;
+
 impl Server {
-    /// Takes all memory the shard will ever use.
-    pub fn new(config: Config, seeds: Seeds) -> Self {
-        todo!()
+    /// The longest answer ever written.
+    pub const MAX_ANSWER: usize = 1280;
+
+    /// Takes all memory the shard will ever use, except for what one
+    /// [`Command::Created`] carries, credentials, policy, and relay sockets
+    /// with ids of more than twice the allocations. Until a policy is set, that
+    /// of [`PeerPolicy::default`] holds.
+    ///
+    /// Realm and software are cut at 763 and 509 bytes, and lifetimes brought
+    /// in order (default at most maximum).
+    pub fn new(mut config: Config, seeds: Seeds) -> Self {
+        config.realm.truncate(config.realm.floor_char_boundary(763));
+        if let Some(software) = &mut config.software {
+            software.truncate(software.floor_char_boundary(509));
+        }
+        let keyed = Keyed::new(seeds.hash_key);
+        let Config {
+            lifetimes,
+            capacity,
+            ..
+        } = config;
+        Self {
+            tables: Tables::new(&capacity, keyed),
+            accounts: Accounts::new(capacity.allocations, keyed),
+            deletions: Deletions::new(capacity.allocations, keyed),
+            relays: RelayPool::new(capacity.allocations, seeds.random),
+            auth: Authenticator::new(&config, &seeds, keyed),
+            policy: PeerPolicy::default(),
+            translates: false,
+            lifetimes: Lifetimes {
+                default_allocation: lifetimes.default_allocation.min(lifetimes.max_allocation),
+                ..lifetimes
+            },
+            quota: config.quota,
+            limits: capacity,
+            draining: false,
+            commands: VecDeque::with_capacity(COMMANDS + commands_per_request(&capacity)),
+            style: Style {
+                realm: config.realm.into(),
+                software: config.software.map(String::into_boxed_str),
+                fingerprint: config.fingerprint,
+            },
+        }
     }
 
     /// Replaces who may allocate; live allocations keep their key.
     pub fn set_credentials(&mut self, credentials: &Credentials) {
-        todo!()
+        self.auth.set_credentials(credentials);
     }
 
     /// Replaces the peer policy and drops the permissions and channels that it
     /// now denies.
     pub fn set_policy(&mut self, policy: &PeerPolicy) {
-        todo!()
+        self.policy.clone_from(policy);
+        self.translates = policy.translates();
+        for slot in 0..self.tables.channels.used() {
+            let Some(channel) = self.tables.channels.get_mut(slot) else {
+                continue;
+            };
+            if policy.judge(channel.peer).is_allowed() {
+                channel.destination = policy.behind(channel.peer);
+            } else {
+                self.tables.remove_channel(slot);
+            }
+        }
+        for slot in 0..self.tables.permissions.used() {
+            let Some(permission) = self.tables.permissions.get_mut(slot) else {
+                continue;
+            };
+            match policy.reach(permission.ip) {
+                Ok(reach) => permission.reach = reach,
+                // Its channels, denied with it, are gone.
+                Err(_) => self.tables.remove_permission(slot),
+            }
+        }
     }
 
     /// Refuses new allocations with 508 from now on; live ones go on.
     pub fn drain(&mut self) {
-        todo!()
+        self.draining = true;
     }
 
-    /// Hands in a ready relay socket. Given back when as many are in hand as
-    /// there are free allocation slots.
+    /// Hands in a ready relay socket. Given back when as many of its family
+    /// are in hand as there are free allocation slots, or 1024.
     pub fn offer_relay(&mut self, relay: OfferedRelay) -> Result<(), OfferedRelay> {
-        todo!()
+        self.relays.offer(relay, self.tables.allocations.room())?;
+        self.tables.reserve_relay(relay.socket);
+        Ok(())
     }
 
     /// Relays in hand.
     pub fn relays_held(&self) -> RelaysHeld {
-        todo!()
-    }
-
-    /// Fast path: ChannelData from a client.
-    pub fn channel_to_peer(&mut self, now: Now, tuple: &FiveTuple, channel: ChannelNumber) -> Result<ToPeer, Refusal> {
-        todo!()
-    }
-
-    /// Fast path: a Send indication whose XOR-PEER-ADDRESS is `peer`.
-    pub fn send_to_peer(&mut self, now: Now, tuple: &FiveTuple, peer: PeerAddr) -> Result<ToPeer, Refusal> {
-        todo!()
-    }
-
-    /// Fast path: a datagram on a relay socket; `source` as the kernel gave it.
-    pub fn from_peer(&mut self, now: Now, relay: SocketId, source: SocketAddr) -> Result<ToClient, Refusal> {
-        todo!()
-    }
-
-    /// Fast path: adds to an allocation's usage.
-    pub fn count_to_peer(&mut self, allocation: AllocationId, packets: u32, bytes: u32) {
-        todo!()
-    }
-
-    /// Fast path: adds to an allocation's usage.
-    pub fn count_to_client(&mut self, allocation: AllocationId, packets: u32, bytes: u32) {
-        todo!()
-    }
-
-    /// Handles a STUN message other than a Send indication and writes the
-    /// answer into `answer` (lend at least [`Server::MAX_ANSWER`] bytes).
-    pub fn request(&mut self, now: Now, tuple: &FiveTuple, datagram: &[u8], answer: &mut [u8]) -> Outcome {
-        todo!()
-    }
-
-    /// A timer armed by [`Command::Arm`] is due.
-    pub fn on_timer(&mut self, now: Now, token: u64) {
-        todo!()
+        self.relays.held()
     }
 
     /// The next queued command, oldest first.
@@ -127,36 +184,66 @@ impl Server {
         self.commands.pop_front()
     }
 
+    pub(crate) fn has_room_for_commands(&self) -> bool {
+        self.commands.len() <= COMMANDS
+    }
+
     /// Ends an allocation on the operator's behalf. False if it is gone.
     pub fn delete(&mut self, now: Now, allocation: AllocationId) -> bool {
-        todo!()
+        let live = self.id(allocation.slot) == allocation
+            && self
+                .tables
+                .allocations
+                .get(allocation.slot)
+                .is_some_and(|found| now.instant < found.expires);
+        if live {
+            self.end(allocation.slot, Deletion::Administrative);
+        }
+        live
     }
 
     /// Live allocations.
     pub fn allocations(&self) -> usize {
-        todo!()
+        self.tables.allocations.len()
     }
 
     /// What an allocation moved so far.
     pub fn usage(&self, allocation: AllocationId) -> Option<Usage> {
-        todo!()
+        if self.id(allocation.slot) != allocation {
+            return None;
+        }
+        self.tables
+            .allocations
+            .get(allocation.slot)
+            .map(|found| found.usage)
     }
 
     /// One more than the largest [`PeerFlow`](crate::PeerFlow) index.
     pub fn peer_flows(&self) -> usize {
-        todo!()
+        self.tables.channels.capacity() + self.tables.permissions.capacity()
     }
 
     /// The most timers armed at once.
     pub fn timers(&self) -> usize {
-        todo!()
+        self.tables.allocations.capacity()
+            + self.tables.permissions.capacity()
+            + self.tables.channels.capacity()
     }
 
     /// Bytes of memory taken at construction.
     pub fn memory(&self) -> usize {
-        todo!()
+        size_of::<Self>()
+            + self.tables.memory()
+            + self.accounts.memory()
+            + self.deletions.memory()
+            + self.relays.memory()
+            + self.auth.memory()
+            + self.commands.capacity() * size_of::<Command>()
     }
+}
 
-    /// The longest answer ever written.
-    pub const MAX_ANSWER: usize = 1280;
+/// CreatePermission arms a timer for every permission it makes; every other
+/// request queues at most four commands.
+fn commands_per_request(capacity: &Capacity) -> usize {
+    usize::from(capacity.permissions_per_allocation).max(4) + 2
 }

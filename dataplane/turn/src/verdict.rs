@@ -2,7 +2,9 @@
 
 use core::net::SocketAddr;
 
-use crate::ids::{AllocationId, ChannelNumber, ClientFlow, FiveTuple, PeerAddr, PeerFlow, SocketId};
+use crate::ids::{
+    AllocationId, ChannelNumber, ClientFlow, FiveTuple, PeerAddr, PeerFlow, SocketId,
+};
 
 /// Relay a client's payload to a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,7 @@ pub enum Refusal {
     BadFingerprint,
     /// The budget for unauthenticated answers to this source prefix is spent.
     PrefixBudget,
-    /// The answer did not fit the buffer that was lent.
+    /// The buffer that was lent is too short for an answer, or commands were
+    /// left unfetched.
     NoRoom,
 }

@@ -1,0 +1,161 @@
+//! Lifetimes and the timers that end them.
+//!
+//! Whether something has expired is judged by the clock wherever it is used;
+//! a timer only gives its slot back. A timer belongs to the slot and stays
+//! armed when its object is refreshed or removed: deadlines of a slot never
+//! move backwards, so the pending timer fires early at worst and is armed
+//! again.
+
+use core::time::Duration;
+
+use forebay_wire::clock::{Instant, Now};
+
+use crate::command::{Command, Deletion};
+use crate::config::Lifetimes;
+use crate::ids::AllocationId;
+use crate::server::Server;
+
+/// How long number and peer of an expired channel stay reserved for each
+/// other: the five minutes a client has to wait (RFC 8656 §12).
+const CHANNEL_GUARD: Duration = Duration::from_secs(300);
+
+/// What a timer token stands for; the slot lies in the lower half.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Allocation = 0,
+    Permission = 1,
+    Channel = 2,
+}
+
+/// The lifetime to give for one asked for, in seconds (RFC 8656 §7.2, §8.2).
+pub(crate) fn grant(lifetimes: &Lifetimes, asked: Option<u32>) -> u32 {
+    let default = u32::try_from(lifetimes.default_allocation.as_secs()).unwrap_or(u32::MAX);
+    let most = u32::try_from(lifetimes.max_allocation.as_secs()).unwrap_or(u32::MAX);
+    asked.map_or(default, |asked| asked.min(most).max(default))
+}
+
+impl Server {
+    /// A timer armed by [`Command::Arm`] is due.
+    pub fn on_timer(&mut self, now: Now, token: u64) {
+        let slot = token as u32;
+        match token >> 32 {
+            kind if kind == Kind::Allocation as u64 => self.on_allocation_timer(now.instant, slot),
+            kind if kind == Kind::Permission as u64 => self.on_permission_timer(now.instant, slot),
+            kind if kind == Kind::Channel as u64 => self.on_channel_timer(now.instant, slot),
+            _ => {}
+        }
+    }
+
+    fn on_allocation_timer(&mut self, now: Instant, slot: u32) {
+        if !self.tables.allocations.timer_fired(slot) {
+            return;
+        }
+        match self.tables.allocations.get(slot) {
+            Some(allocation) if allocation.expires <= now => self.end(slot, Deletion::Expired),
+            Some(_) => self.arm_allocation(now, slot),
+            None => {}
+        }
+    }
+
+    fn on_permission_timer(&mut self, now: Instant, slot: u32) {
+        if !self.tables.permissions.timer_fired(slot) {
+            return;
+        }
+        match self.tables.permissions.get(slot) {
+            Some(permission) if now < permission.expires => self.arm_permission(slot),
+            Some(permission) if permission.channels == 0 => self.tables.remove_permission(slot),
+            // The last channel that refers to it takes it along, or a refresh
+            // arms it again.
+            Some(_) | None => {}
+        }
+    }
+
+    fn on_channel_timer(&mut self, now: Instant, slot: u32) {
+        if !self.tables.channels.timer_fired(slot) {
+            return;
+        }
+        match self.tables.channels.get(slot) {
+            Some(channel) if now < channel.expires + CHANNEL_GUARD => self.arm_channel(slot),
+            Some(_) => self.unbind(now, slot),
+            None => {}
+        }
+    }
+
+    /// Removes a channel, and its permission if that has only waited for it.
+    pub(crate) fn unbind(&mut self, now: Instant, slot: u32) {
+        let Some(permission) = self.tables.remove_channel(slot) else {
+            return;
+        };
+        if self
+            .tables
+            .permissions
+            .get(permission)
+            .is_some_and(|found| found.channels == 0 && found.expires <= now)
+        {
+            self.tables.remove_permission(permission);
+        }
+    }
+
+    /// Ends an allocation and says so.
+    pub(crate) fn end(&mut self, slot: u32, reason: Deletion) {
+        let allocation = self.id(slot);
+        let Some(gone) = self.tables.remove_allocation(slot) else {
+            return;
+        };
+        self.accounts.close(gone.account);
+        self.commands.push_back(Command::CloseRelay(gone.relay));
+        self.commands.push_back(Command::Deleted {
+            allocation,
+            reason,
+            usage: gone.usage,
+        });
+    }
+
+    pub(crate) fn id(&self, slot: u32) -> AllocationId {
+        AllocationId {
+            slot,
+            generation: self.tables.allocations.generation(slot),
+        }
+    }
+
+    /// Never armed further ahead than the shortest lifetime given, so that a
+    /// Refresh that shortens the lifetime, or the slot's next owner, cannot
+    /// need it earlier.
+    pub(crate) fn arm_allocation(&mut self, now: Instant, slot: u32) {
+        let Some(expires) = self.tables.allocations.get(slot).map(|found| found.expires) else {
+            return;
+        };
+        if self.tables.allocations.needs_timer(slot) {
+            self.arm(
+                Kind::Allocation,
+                slot,
+                expires.min(now + self.lifetimes.default_allocation),
+            );
+        }
+    }
+
+    pub(crate) fn arm_permission(&mut self, slot: u32) {
+        let Some(expires) = self.tables.permissions.get(slot).map(|found| found.expires) else {
+            return;
+        };
+        if self.tables.permissions.needs_timer(slot) {
+            self.arm(Kind::Permission, slot, expires);
+        }
+    }
+
+    pub(crate) fn arm_channel(&mut self, slot: u32) {
+        let Some(expires) = self.tables.channels.get(slot).map(|found| found.expires) else {
+            return;
+        };
+        if self.tables.channels.needs_timer(slot) {
+            self.arm(Kind::Channel, slot, expires + CHANNEL_GUARD);
+        }
+    }
+
+    fn arm(&mut self, kind: Kind, slot: u32, at: Instant) {
+        self.commands.push_back(Command::Arm {
+            token: (kind as u64) << 32 | u64::from(slot),
+            at,
+        });
+    }
+}

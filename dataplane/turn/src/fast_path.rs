@@ -1,0 +1,176 @@
+//! What every relayed packet goes through: two hash look-ups and a few array
+//! reads, no allocation.
+
+use core::net::SocketAddr;
+
+use forebay_wire::clock::Now;
+
+use crate::ids::{
+    AllocationId, ChannelNumber, ClientFlow, FiveTuple, PeerAddr, PeerFlow, SocketId,
+};
+use crate::server::Server;
+use crate::tables::{Allocation, Permission};
+use crate::verdict::{Framing, Refusal, ToClient, ToPeer};
+
+impl Server {
+    /// Fast path: ChannelData from a client.
+    pub fn channel_to_peer(
+        &mut self,
+        now: Now,
+        tuple: &FiveTuple,
+        channel: ChannelNumber,
+    ) -> Result<ToPeer, Refusal> {
+        let (slot, allocation) = self.live_allocation(now, tuple)?;
+        let flow = self
+            .tables
+            .channel_numbered(slot, channel)
+            .ok_or(Refusal::NoChannel)?;
+        let channel = self.tables.channels.get(flow).ok_or(Refusal::NoChannel)?;
+        if channel.expires <= now.instant {
+            return Err(Refusal::NoChannel);
+        }
+        self.live_permission(now, channel.permission)?;
+        Ok(ToPeer {
+            allocation: self.id(slot),
+            relay: allocation.relay,
+            destination: channel.destination,
+            flow: PeerFlow(flow),
+        })
+    }
+
+    /// Fast path: a Send indication whose XOR-PEER-ADDRESS is `peer`.
+    pub fn send_to_peer(
+        &mut self,
+        now: Now,
+        tuple: &FiveTuple,
+        peer: PeerAddr,
+    ) -> Result<ToPeer, Refusal> {
+        let (slot, allocation) = self.live_allocation(now, tuple)?;
+        // A peer with a channel keeps the channel's flow, also while the
+        // channel is expired but its number not yet free.
+        if let Some(flow) = self.tables.channel_to(slot, peer.0)
+            && let Some(channel) = self.tables.channels.get(flow)
+        {
+            self.live_permission(now, channel.permission)?;
+            return Ok(ToPeer {
+                allocation: self.id(slot),
+                relay: allocation.relay,
+                destination: channel.destination,
+                flow: PeerFlow(flow),
+            });
+        }
+        let found = self
+            .tables
+            .permission_of(slot, peer.0.ip())
+            .ok_or(Refusal::NoPermission)?;
+        let permission = self.live_permission(now, found)?;
+        self.policy
+            .admit(permission.reach, peer.0)
+            .map_err(|_| Refusal::PeerDenied)?;
+        Ok(ToPeer {
+            allocation: self.id(slot),
+            relay: allocation.relay,
+            destination: if self.translates {
+                self.policy.behind(peer.0)
+            } else {
+                peer.0
+            },
+            flow: PeerFlow(self.tables.channels.capacity() as u32 + found),
+        })
+    }
+
+    /// Fast path: a datagram on a relay socket; `source` as the kernel gave it.
+    pub fn from_peer(
+        &mut self,
+        now: Now,
+        relay: SocketId,
+        source: SocketAddr,
+    ) -> Result<ToClient, Refusal> {
+        let slot = self
+            .tables
+            .allocation_behind(relay)
+            .ok_or(Refusal::NoAllocation)?;
+        let allocation = self
+            .tables
+            .allocations
+            .get(slot)
+            .ok_or(Refusal::NoAllocation)?;
+        if allocation.expires <= now.instant {
+            return Err(Refusal::NoAllocation);
+        }
+        let peer = if self.translates {
+            self.policy.shown(source)
+        } else {
+            source
+        };
+        let channel = self
+            .tables
+            .channel_to(slot, peer)
+            .and_then(|flow| self.tables.channels.get(flow));
+        let framing = if let Some(channel) = channel {
+            self.live_permission(now, channel.permission)?;
+            if now.instant < channel.expires {
+                Framing::Channel(channel.number)
+            } else {
+                Framing::DataIndication(PeerAddr(peer))
+            }
+        } else {
+            let found = self
+                .tables
+                .permission_of(slot, peer.ip())
+                .ok_or(Refusal::NoPermission)?;
+            self.live_permission(now, found)?;
+            Framing::DataIndication(PeerAddr(peer))
+        };
+        Ok(ToClient {
+            allocation: self.id(slot),
+            tuple: allocation.tuple,
+            framing,
+            flow: ClientFlow(slot),
+        })
+    }
+
+    /// Fast path: adds to an allocation's usage.
+    pub fn count_to_peer(&mut self, allocation: AllocationId, packets: u32, bytes: u32) {
+        if let Some(found) = self.named_mut(allocation) {
+            found.usage.to_peer_packets += u64::from(packets);
+            found.usage.to_peer_bytes += u64::from(bytes);
+        }
+    }
+
+    /// Fast path: adds to an allocation's usage.
+    pub fn count_to_client(&mut self, allocation: AllocationId, packets: u32, bytes: u32) {
+        if let Some(found) = self.named_mut(allocation) {
+            found.usage.to_client_packets += u64::from(packets);
+            found.usage.to_client_bytes += u64::from(bytes);
+        }
+    }
+
+    #[inline]
+    fn live_allocation(&self, now: Now, tuple: &FiveTuple) -> Result<(u32, &Allocation), Refusal> {
+        let slot = self
+            .tables
+            .allocation_of(tuple)
+            .ok_or(Refusal::NoAllocation)?;
+        match self.tables.allocations.get(slot) {
+            Some(allocation) if now.instant < allocation.expires => Ok((slot, allocation)),
+            _ => Err(Refusal::NoAllocation),
+        }
+    }
+
+    #[inline]
+    fn live_permission(&self, now: Now, slot: u32) -> Result<&Permission, Refusal> {
+        match self.tables.permissions.get(slot) {
+            Some(permission) if now.instant < permission.expires => Ok(permission),
+            _ => Err(Refusal::NoPermission),
+        }
+    }
+
+    #[inline]
+    fn named_mut(&mut self, allocation: AllocationId) -> Option<&mut Allocation> {
+        if self.tables.allocations.generation(allocation.slot) != allocation.generation {
+            return None;
+        }
+        self.tables.allocations.get_mut(allocation.slot)
+    }
+}
