@@ -1,11 +1,14 @@
 //! The other threads' end of a worker.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
+use forebay_ipc::stats::Stat;
 
 use super::boot::BootReport;
 use super::error::{MailboxFull, WorkerFailed};
+use super::mailbox::Mailbox;
 use super::{StatsPage, WorkerCommand, WorkerReport};
 
 /// A running worker. Dropping the handle does not stop it.
@@ -14,6 +17,7 @@ pub struct WorkerHandle {
     pub(super) index: usize,
     pub(super) boot: BootReport,
     pub(super) stats: Arc<StatsPage>,
+    pub(super) mailbox: Arc<Mailbox>,
     pub(super) reports: Receiver<WorkerReport>,
     pub(super) thread: std::thread::JoinHandle<Result<(), String>>,
 }
@@ -26,8 +30,11 @@ impl WorkerHandle {
 
     /// Puts a command into the mailbox and wakes the worker.
     pub fn send(&self, command: WorkerCommand) -> Result<(), MailboxFull> {
-        drop(command);
-        Err(MailboxFull)
+        let outcome = self.mailbox.put(command);
+        if outcome.is_err() {
+            self.stats[Stat::CommandsRefused as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
     }
 
     /// The page the worker publishes its statistics on.

@@ -1,6 +1,10 @@
 //! Opens the listening sockets of all workers.
 
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+
+use forebay_sys::sockets::{self, Role, Tuning};
+use forebay_sys::{Errno, steer};
 
 use super::Listener;
 use super::error::StartError;
@@ -29,15 +33,68 @@ impl Default for ListenOptions {
 }
 
 /// Opens one address for `workers` workers (at least one): element `i` belongs
-/// to the worker with index `i`. Call it before privileges are dropped.
+/// to the worker with index `i`. Port 0 takes a free one, the same for all.
+/// Call it before privileges are dropped.
 pub fn open(
     address: SocketAddr,
     workers: usize,
     options: ListenOptions,
 ) -> Result<Vec<Listener>, StartError> {
-    let _ = (workers, options);
-    Err(StartError::Listen {
+    let refuse = |reason: String| StartError::Listen { address, reason };
+    if address.port() != 0 && sockets::is_taken(address).map_err(|errno| refuse(explain(errno)))? {
+        return Err(refuse(explain(Errno::EADDRINUSE)));
+    }
+    let tuning = Tuning {
+        receive_buffer: options.receive_buffer,
+        send_buffer: options.send_buffer,
+        busy_poll: options.busy_poll,
+    };
+    let bind = |address| sockets::open(address, Role::Listener, tuning);
+
+    // A socket's place in the group is the order of binding, which is what
+    // the steering program counts on.
+    let first = bind(address).map_err(|errno| refuse(explain(errno)))?;
+    let bound = sockets::local_address(first.as_fd()).map_err(|errno| refuse(explain(errno)))?;
+    steer::attach(first.as_fd(), bound.is_ipv6(), workers)
+        .map_err(|errno| refuse(format!("cannot attach the steering program: {errno}")))?;
+    let mut group = vec![first];
+    while group.len() < workers.max(1) * steer::CLASSES {
+        group.push(bind(bound).map_err(|errno| refuse(explain(errno)))?);
+    }
+    let mut group = group.into_iter();
+    let mut listeners = Vec::with_capacity(workers);
+    // Within a worker the request socket comes first.
+    const { assert!(steer::REQUESTS == 0 && steer::MEDIA == 1 && steer::CLASSES == 2) };
+    while let (Some(control), Some(media)) = (group.next(), group.next()) {
+        listeners.push(listener(bound, control, media));
+    }
+    Ok(listeners)
+}
+
+fn listener(address: SocketAddr, control: OwnedFd, media: OwnedFd) -> Listener {
+    Listener {
         address,
-        reason: "not supported yet".to_owned(),
-    })
+        control,
+        media,
+    }
+}
+
+fn explain(errno: Errno) -> String {
+    match errno {
+        Errno::EADDRINUSE => {
+            "another program has this address and port; stop it or choose another port (`ss -lunp` shows who)"
+                .to_owned()
+        }
+        Errno::EADDRNOTAVAIL => "the address is not on any interface of this host".to_owned(),
+        Errno::EACCES => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE (`AmbientCapabilities=CAP_NET_BIND_SERVICE` in the systemd \
+             unit)"
+                .to_owned()
+        }
+        Errno::EAFNOSUPPORT => "this host has no IPv6; leave the address out".to_owned(),
+        Errno::EMFILE | Errno::ENFILE => {
+            "no file descriptors are left; raise `LimitNOFILE=` in the systemd unit".to_owned()
+        }
+        other => other.to_string(),
+    }
 }

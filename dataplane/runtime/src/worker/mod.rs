@@ -4,10 +4,20 @@ pub mod boot;
 mod error;
 mod handle;
 pub mod listen;
+mod mailbox;
 pub mod preflight;
+mod publish;
+pub mod relay_ports;
+mod rounds;
+mod sockets;
+mod start;
+mod system_calls;
+mod tag;
+mod transmit;
 
 pub use error::{MailboxFull, StartError, WorkerFailed};
 pub use handle::WorkerHandle;
+pub use start::spawn;
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -109,12 +119,3 @@ pub enum WorkerReport {
 /// A worker's statistics, indexed by [`stats::Stat`], written in housekeeping
 /// with relaxed stores.
 pub type StatsPage = [AtomicU64; stats::COUNT];
-
-/// Starts a worker's thread and waits until it receives, or says why it
-/// cannot. Call [`preflight::check`] once before the first.
-pub fn spawn(config: WorkerConfig) -> Result<WorkerHandle, StartError> {
-    Err(StartError::Worker {
-        worker: config.index,
-        reason: "not supported yet".to_owned(),
-    })
-}

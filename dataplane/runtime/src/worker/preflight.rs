@@ -1,6 +1,7 @@
 //! What a host must offer before any worker starts.
 
 use super::error::StartError;
+use super::sockets::files;
 
 /// What the workers of this process need from the host.
 #[derive(Debug, Clone, Copy)]
@@ -13,9 +14,15 @@ pub struct Need {
     pub sockets_per_worker: usize,
 }
 
-/// Checks kernel, io_uring and limits, and raises RLIMIT_NOFILE as far as
-/// needed. The error names the sysctl, directive or version to change.
+/// Checks kernel, io_uring and limits, and raises RLIMIT_NOFILE to its hard
+/// limit. The error names the sysctl, directive or version to change.
 pub fn check(need: Need) -> Result<(), StartError> {
-    let _ = need;
-    Ok(())
+    let files = files(need.sockets_per_worker, need.listeners) as u64;
+    match forebay_sys::preflight::check(need.workers, files) {
+        Ok(host) => {
+            tracing::debug!(kernel = %host.release, open_files = host.open_files, "host can run workers");
+            Ok(())
+        }
+        Err(error) => Err(StartError::Host(error.to_string())),
+    }
 }

@@ -1,0 +1,92 @@
+//! The page of statistics, written in housekeeping.
+
+use std::sync::atomic::Ordering;
+
+use forebay_engine::{Counters, DropReason};
+use forebay_ipc::stats::Stat;
+
+use super::StatsPage;
+
+/// What the worker itself counts; everything only rises.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) truncated: u64,
+    pub(super) receive_errors: u64,
+    pub(super) buffers_exhausted: u64,
+    pub(super) would_block: u64,
+    pub(super) unreachable: u64,
+    pub(super) message_size: u64,
+    pub(super) other: u64,
+    pub(super) gso_retries: u64,
+    pub(super) batches: u64,
+    pub(super) reports_lost: u64,
+}
+
+/// Values that are read at the moment of publishing.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Gauges {
+    pub(super) allocations: usize,
+    pub(super) ports: usize,
+    pub(super) ports_free: usize,
+    pub(super) relays_ready: usize,
+    pub(super) listener_drops: u64,
+    pub(super) relay_drops: u64,
+    pub(super) open_errors: u64,
+    pub(super) overflows: u64,
+    pub(super) enters: u64,
+    pub(super) cpu_nanoseconds: u64,
+}
+
+/// The statistic an engine's drop reason is published under.
+const fn stat_of(reason: DropReason) -> Stat {
+    match reason {
+        DropReason::UnknownProtocol => Stat::DroppedUnknownProtocol,
+        DropReason::Malformed => Stat::DroppedMalformed,
+        DropReason::Unexpected => Stat::DroppedUnexpected,
+        DropReason::BadFingerprint => Stat::DroppedBadFingerprint,
+        DropReason::NoAllocation => Stat::DroppedNoAllocation,
+        DropReason::NoChannel => Stat::DroppedNoChannel,
+        DropReason::NoPermission => Stat::DroppedNoPermission,
+        DropReason::PeerDenied => Stat::DroppedPeerDenied,
+        DropReason::PrefixBudget => Stat::DroppedPrefixBudget,
+        DropReason::RequestBudget => Stat::DroppedRequestBudget,
+        DropReason::BatchFull => Stat::DroppedBatchFull,
+    }
+}
+
+/// Writes everything but `CommandsRefused`, which the senders count.
+pub(super) fn publish(page: &StatsPage, engine: &Counters, counts: &Counts, gauges: &Gauges) {
+    let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
+    put(Stat::ToPeerPackets, engine.to_peer_packets);
+    put(Stat::ToClientPackets, engine.to_client_packets);
+    put(Stat::ToPeerBytes, engine.to_peer_bytes);
+    put(Stat::ToClientBytes, engine.to_client_bytes);
+    put(Stat::RelaySends, engine.relay_transmits);
+    put(Stat::Requests, engine.requests);
+    put(Stat::Answers, engine.answers);
+    put(Stat::AllocationsCreated, engine.allocations_created);
+    put(Stat::AllocationsDeleted, engine.allocations_deleted);
+    put(Stat::AllocationsLive, gauges.allocations as u64);
+    put(Stat::RelayPorts, gauges.ports as u64);
+    put(Stat::RelayPortsFree, gauges.ports_free as u64);
+    put(Stat::RelaysReady, gauges.relays_ready as u64);
+    for reason in DropReason::ALL {
+        put(stat_of(reason), engine.dropped(reason));
+    }
+    put(Stat::KernelDropsListener, gauges.listener_drops);
+    put(Stat::KernelDropsRelay, gauges.relay_drops);
+    put(Stat::ReceiveTruncated, counts.truncated);
+    put(Stat::ReceiveErrors, counts.receive_errors);
+    put(Stat::BuffersExhausted, counts.buffers_exhausted);
+    put(Stat::RingOverflows, gauges.overflows);
+    put(Stat::SendErrorsWouldBlock, counts.would_block);
+    put(Stat::SendErrorsUnreachable, counts.unreachable);
+    put(Stat::SendErrorsMessageSize, counts.message_size);
+    put(Stat::SendErrorsOther, counts.other);
+    put(Stat::GsoRetries, counts.gso_retries);
+    put(Stat::RelayOpenErrors, gauges.open_errors);
+    put(Stat::RingEnters, gauges.enters);
+    put(Stat::Batches, counts.batches);
+    put(Stat::ReportsLost, counts.reports_lost);
+    put(Stat::CpuNanoseconds, gauges.cpu_nanoseconds);
+}

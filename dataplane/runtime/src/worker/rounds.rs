@@ -1,0 +1,545 @@
+//! The worker's loop.
+//!
+//! A round: enter the kernel once, which submits the last batch's sends and
+//! waits for datagrams; reap; give the last batch's buffers back; refill the
+//! relays; let the shard handle the next batch; run what it asks for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError};
+use forebay_engine::{Command, Ecn, RxBatch, RxSlot, Shard, TxBatch};
+use forebay_sys::ring::{Completion, Ring, RingFailed, Wait};
+use forebay_sys::{Errno, clock, recv};
+use forebay_wire::clock::{Instant, Now, UnixSeconds};
+
+use super::mailbox::Mailbox;
+use super::publish::{Counts, Gauges, publish};
+use super::sockets::Sockets;
+use super::tag::Tag;
+use super::transmit::{Resend, sends};
+use super::{StatsPage, WorkerCommand, WorkerReport};
+
+/// Time between two rounds of housekeeping under load: short enough that a
+/// reader of the page sees it move, long enough that its microseconds vanish.
+const HOUSEKEEPING: Duration = Duration::from_millis(10);
+/// The longest stay in the kernel when there is nothing to do; commands and
+/// datagrams end it at once.
+const IDLE: Duration = Duration::from_millis(500);
+/// Commands taken in one housekeeping.
+const COMMANDS: usize = 8;
+
+/// A datagram that waits in its buffer to be handled.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    slot: u32,
+    generation: u32,
+    filled: u32,
+    buffer: u16,
+}
+
+/// What completions asked for, collected while the ring is borrowed.
+#[derive(Debug, Default)]
+struct Reaped {
+    requests: VecDeque<Waiting>,
+    media: VecDeque<Waiting>,
+    ended: Vec<(u32, u32)>,
+    closed: Vec<(u32, u32)>,
+    failed: Vec<(u32, Errno)>,
+    /// Buffers with nothing in them that anybody wants.
+    spare: Vec<u16>,
+    woken: bool,
+}
+
+/// Everything a worker's thread owns.
+pub(super) struct Worker {
+    pub(super) ring: Ring,
+    pub(super) shard: Shard,
+    pub(super) sockets: Sockets,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) reports: Sender<WorkerReport>,
+    pub(super) page: Arc<StatsPage>,
+    pub(super) requests_per_batch: usize,
+    state: Rounds,
+}
+
+/// The part of a worker that only the loop looks at.
+struct Rounds {
+    reaped: Reaped,
+    slots: Vec<RxSlot>,
+    /// Buffers of the batch whose sends have not been submitted yet.
+    in_use: Vec<u16>,
+    tx: TxBatch,
+    resend: Resend,
+    counts: Counts,
+    now: Now,
+    /// Wall-clock time minus monotonic time, nanoseconds.
+    unix_offset: u64,
+    housekept: Instant,
+    /// Something happened since the page was last written.
+    dirty: bool,
+    /// More relays are wanted than one round may open.
+    hungry: bool,
+    /// Commands wait in the mailbox.
+    mail: bool,
+    stopping: bool,
+}
+
+/// Room in a batch of transmits: a full batch of merged slots whose datagrams
+/// all go different ways.
+const TRANSMITS: usize = 4096;
+/// Two pieces (header, payload) for 64 datagrams in each of 256 slots.
+const PIECES: usize = 32_768;
+/// An answer or a Data indication's header for each slot and then some.
+const HEADERS: usize = 256 << 10;
+
+impl Worker {
+    pub(super) fn new(
+        ring: Ring,
+        shard: Shard,
+        sockets: Sockets,
+        mailbox: Arc<Mailbox>,
+        reports: Sender<WorkerReport>,
+        page: Arc<StatsPage>,
+        buffers: usize,
+        requests_per_batch: usize,
+    ) -> Self {
+        let reaped = Reaped {
+            requests: VecDeque::with_capacity(buffers),
+            media: VecDeque::with_capacity(buffers),
+            ..Reaped::default()
+        };
+        Self {
+            ring,
+            shard,
+            sockets,
+            mailbox,
+            reports,
+            page,
+            requests_per_batch,
+            state: Rounds {
+                reaped,
+                slots: Vec::with_capacity(RxBatch::MAX_SLOTS),
+                in_use: Vec::with_capacity(RxBatch::MAX_SLOTS),
+                tx: TxBatch::with_capacity(TRANSMITS, PIECES, HEADERS),
+                resend: Resend::default(),
+                counts: Counts::default(),
+                now: Now::default(),
+                unix_offset: 0,
+                housekept: Instant::default(),
+                dirty: true,
+                hungry: false,
+                mail: false,
+                stopping: false,
+            },
+        }
+    }
+
+    /// Bytes of the batches and queues.
+    pub(super) fn memory(&self) -> usize {
+        let state = &self.state;
+        state.tx.transmits.capacity() * size_of::<forebay_engine::Transmit>()
+            + state.tx.pieces.capacity() * size_of::<forebay_engine::Piece>()
+            + state.tx.headers.capacity()
+            + state.slots.capacity() * size_of::<RxSlot>()
+            + (state.reaped.requests.capacity() + state.reaped.media.capacity())
+                * size_of::<Waiting>()
+            + self.sockets.memory()
+            + self.ring.own_memory()
+    }
+
+    /// Starts to receive and opens the first relays.
+    pub(super) fn open(&mut self, listeners: u32) -> Result<(), RingFailed> {
+        self.tick();
+        for listener in 0..listeners {
+            for slot in self.sockets.listener_slots(listener) {
+                self.sockets.receive(&mut self.ring, slot)?;
+            }
+        }
+        self.ring
+            .read_wake(self.sockets.wake_slot(), Tag::Wake.pack())?;
+        while self
+            .sockets
+            .refill(&mut self.ring, &mut self.shard, self.state.now.instant)?
+        {}
+        self.housekeeping();
+        Ok(())
+    }
+
+    /// Runs until told to stop.
+    pub(super) fn run(mut self) -> Result<(), RingFailed> {
+        while !self.state.stopping {
+            self.round()?;
+        }
+        self.housekeeping();
+        Ok(())
+    }
+
+    fn round(&mut self) -> Result<(), RingFailed> {
+        let wait = self.wait();
+        let state = &mut self.state;
+        self.ring.enter(&state.tx.headers, sends(&state.tx), wait)?;
+        self.reap();
+        self.resend()?;
+        let state = &mut self.state;
+        state.tx.clear();
+        self.ring
+            .recycle(state.in_use.drain(..).chain(state.reaped.spare.drain(..)));
+        self.follow_up()?;
+
+        self.tick();
+        self.state.hungry =
+            self.sockets
+                .refill(&mut self.ring, &mut self.shard, self.state.now.instant)?;
+        self.collect_batch();
+        self.handle();
+        let now = self.state.now;
+        if self
+            .shard
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now.instant)
+        {
+            self.shard.on_timeout(now);
+        }
+        self.obey()?;
+        let due = now.instant >= self.state.housekept + HOUSEKEEPING;
+        if self.state.mail || due && self.state.dirty {
+            self.housekeeping();
+        }
+        Ok(())
+    }
+
+    /// How long the next stay in the kernel may last.
+    fn wait(&self) -> Wait {
+        let state = &self.state;
+        let waiting = state.reaped.requests.len() + state.reaped.media.len();
+        if state.reaped.media.len() >= RxBatch::MAX_SLOTS {
+            // Taking more in would only use up buffers.
+            return Wait::Not;
+        }
+        if waiting > 0 || state.hungry || state.mail || state.stopping {
+            return Wait::Poll;
+        }
+        let mut until = state.now.instant + IDLE;
+        if state.dirty {
+            until = until.min(state.housekept + HOUSEKEEPING);
+        }
+        if let Some(deadline) = self.shard.next_deadline() {
+            until = until.min(deadline);
+        }
+        match until.since(state.now.instant) {
+            Duration::ZERO => Wait::Poll,
+            time => Wait::UpTo(time),
+        }
+    }
+
+    /// Reads the clock, once per batch.
+    fn tick(&mut self) {
+        let nanos = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
+        let unix = nanos.wrapping_add(self.state.unix_offset) / 1_000_000_000;
+        self.state.now = Now {
+            instant: Instant::from_nanos(nanos),
+            unix: UnixSeconds(unix),
+        };
+    }
+
+    fn reap(&mut self) {
+        let Rounds {
+            reaped,
+            counts,
+            dirty,
+            ..
+        } = &mut self.state;
+        let sockets = &self.sockets;
+        let count = self
+            .ring
+            .reap(|completion| on_completion(completion, sockets, reaped, counts));
+        *dirty |= count > 0;
+    }
+
+    /// Sends the datagrams of refused GSO sends one by one, while their
+    /// buffers are still ours.
+    fn resend(&mut self) -> Result<(), RingFailed> {
+        while let Some((index, errno)) = self.state.reaped.failed.pop() {
+            let Rounds {
+                tx, resend, counts, ..
+            } = &mut self.state;
+            let Some(transmit) = tx.transmits.get(index as usize) else {
+                continue;
+            };
+            let refused = match errno {
+                Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO => transmit.segment,
+                _ => None,
+            };
+            let Some(segment) = refused else {
+                counts.not_sent(errno, u64::from(transmit.datagrams));
+                continue;
+            };
+            counts.gso_retries += 1;
+            resend.split(tx, transmit);
+            self.ring.enter(&tx.headers, resend.sends(), Wait::Not)?;
+            self.shard.lower_max_segment(segment);
+        }
+        Ok(())
+    }
+
+    /// Does what completions asked for.
+    fn follow_up(&mut self) -> Result<(), RingFailed> {
+        for (slot, generation) in self.state.reaped.ended.drain(..) {
+            self.sockets
+                .receive_ended(&mut self.ring, slot, generation)?;
+        }
+        for (slot, generation) in self.state.reaped.closed.drain(..) {
+            self.sockets.closed(slot, generation);
+        }
+        self.sockets.restart(&mut self.ring)?;
+        if std::mem::take(&mut self.state.reaped.woken) {
+            self.state.mail = true;
+            self.ring.woken();
+            self.ring
+                .read_wake(self.sockets.wake_slot(), Tag::Wake.pack())?;
+        }
+        Ok(())
+    }
+
+    /// Fills the batch from what waits: requests up to their budget, then
+    /// media.
+    fn collect_batch(&mut self) {
+        let Rounds {
+            reaped,
+            slots,
+            in_use,
+            counts,
+            now,
+            ..
+        } = &mut self.state;
+        slots.clear();
+        let budget = if reaped.media.is_empty() {
+            RxBatch::MAX_SLOTS
+        } else {
+            self.requests_per_batch.min(RxBatch::MAX_SLOTS)
+        };
+        let covered = self.sockets.requests_covered(&self.shard, now.instant);
+        let requests = reaped.requests.len().min(budget).min(covered);
+        for waiting in reaped.requests.drain(..requests) {
+            in_use.push(waiting.buffer);
+            slots.extend(slot(&self.ring, &mut self.sockets, counts, waiting));
+        }
+        let media = reaped.media.len().min(RxBatch::MAX_SLOTS - requests);
+        for waiting in reaped.media.drain(..media) {
+            in_use.push(waiting.buffer);
+            slots.extend(slot(&self.ring, &mut self.sockets, counts, waiting));
+        }
+    }
+
+    fn handle(&mut self) {
+        let Rounds {
+            slots,
+            tx,
+            counts,
+            now,
+            ..
+        } = &mut self.state;
+        if slots.is_empty() {
+            return;
+        }
+        counts.batches += 1;
+        let mut rx = RxBatch {
+            memory: self.ring.memory(),
+            slots,
+        };
+        self.shard.handle(*now, &mut rx, tx);
+    }
+
+    /// Carries out what the shard asks for.
+    fn obey(&mut self) -> Result<(), RingFailed> {
+        while let Some(command) = self.shard.next_command() {
+            let report = match command {
+                Command::CloseRelay(socket) => {
+                    self.sockets.close(&mut self.ring, socket)?;
+                    continue;
+                }
+                Command::Created {
+                    allocation,
+                    client,
+                    relayed,
+                    username,
+                } => WorkerReport::Created {
+                    allocation,
+                    client,
+                    relayed,
+                    username,
+                },
+                Command::Deleted {
+                    allocation,
+                    reason,
+                    usage,
+                } => WorkerReport::Deleted {
+                    allocation,
+                    reason,
+                    usage,
+                },
+            };
+            match self.reports.try_send(report) {
+                // Without a reader there is nobody to miss it.
+                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+                Err(TrySendError::Full(_)) => self.state.counts.reports_lost += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Commands, statistics, and what else need not be done per batch.
+    fn housekeeping(&mut self) {
+        let monotonic = self.state.now.instant.as_nanos();
+        let unix = u64::try_from(clock::unix().as_nanos()).unwrap_or(u64::MAX);
+        self.state.unix_offset = unix.wrapping_sub(monotonic);
+        self.state.housekept = self.state.now.instant;
+
+        for _ in 0..COMMANDS {
+            match self.mailbox.take() {
+                Some(WorkerCommand::SetCredentials(credentials)) => {
+                    self.shard.set_credentials(&credentials);
+                }
+                Some(WorkerCommand::SetPolicy(policy)) => self.shard.set_policy(&policy),
+                Some(WorkerCommand::Drain) => self.shard.drain(),
+                Some(WorkerCommand::Stop) => self.state.stopping = true,
+                None => {
+                    self.state.mail = false;
+                    break;
+                }
+            }
+        }
+        self.sockets.retry_ports(self.state.now.instant);
+        let totals = self.sockets.totals();
+        let held = self.shard.relays_held();
+        let gauges = Gauges {
+            allocations: self.shard.allocations(),
+            ports: totals.ports,
+            ports_free: totals.free,
+            relays_ready: held.v4 + held.v6,
+            listener_drops: self.sockets.listener_drops,
+            relay_drops: self.sockets.relay_drops,
+            open_errors: self.sockets.open_errors,
+            overflows: self.ring.overflows(),
+            enters: self.ring.enters(),
+            cpu_nanoseconds: u64::try_from(clock::thread_cpu().as_nanos()).unwrap_or(u64::MAX),
+        };
+        publish(
+            &self.page,
+            self.shard.counters(),
+            &self.state.counts,
+            &gauges,
+        );
+        self.state.dirty = false;
+    }
+}
+
+/// Sorts one completion.
+#[inline]
+fn on_completion(
+    completion: Completion,
+    sockets: &Sockets,
+    reaped: &mut Reaped,
+    counts: &mut Counts,
+) {
+    match Tag::unpack(completion.tag) {
+        Tag::Receive { slot, generation } => {
+            if !completion.more {
+                reaped.ended.push((slot, generation));
+            }
+            match (completion.result, completion.buffer) {
+                (Ok(filled), Some(buffer)) => {
+                    let waiting = Waiting {
+                        slot,
+                        generation,
+                        filled,
+                        buffer,
+                    };
+                    if sockets.is_request(slot) {
+                        reaped.requests.push_back(waiting);
+                    } else {
+                        reaped.media.push_back(waiting);
+                    }
+                }
+                (result, buffer) => {
+                    reaped.spare.extend(buffer);
+                    match result {
+                        Err(Errno::ENOBUFS) => counts.buffers_exhausted += 1,
+                        // The end of a relay we close.
+                        Ok(_) | Err(Errno::ECANCELED) => {}
+                        Err(_) => counts.receive_errors += 1,
+                    }
+                }
+            }
+        }
+        Tag::Closed { slot, generation } => reaped.closed.push((slot, generation)),
+        Tag::Send { transmit } => {
+            if let Err(errno) = completion.result {
+                reaped.failed.push((transmit, errno));
+            }
+        }
+        Tag::Resend => {
+            if let Err(errno) = completion.result {
+                counts.not_sent(errno, 1);
+            }
+        }
+        Tag::Wake => reaped.woken = true,
+        Tag::Other => {}
+    }
+}
+
+/// Reads one waiting datagram; `None` when there is nothing to handle.
+#[inline]
+fn slot(
+    ring: &Ring,
+    sockets: &mut Sockets,
+    counts: &mut Counts,
+    waiting: Waiting,
+) -> Option<RxSlot> {
+    let origin = sockets.origin(waiting.slot, waiting.generation)?;
+    let Some((start, received)) = ring.received(waiting.buffer, waiting.filled) else {
+        counts.receive_errors += 1;
+        return None;
+    };
+    if let Some(count) = received.dropped {
+        sockets.dropped(waiting.slot, count);
+    }
+    if received.truncated {
+        counts.truncated += 1;
+        return None;
+    }
+    Some(RxSlot {
+        socket: origin.socket,
+        source: received.source,
+        local: received.local.unwrap_or(origin.local),
+        start: start as u32,
+        len: received.len,
+        segment: received.segment,
+        headroom: recv::OFFSET as u16,
+        ecn: Ecn(received.ecn),
+    })
+}
+
+impl Counts {
+    #[cold]
+    fn not_sent(&mut self, errno: Errno, datagrams: u64) {
+        let count = match errno {
+            Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM => &mut self.would_block,
+            // Unreachable peers, by routing, ICMP or a local firewall.
+            Errno::ECONNREFUSED
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::ENETDOWN
+            | Errno::EACCES
+            | Errno::EPERM => &mut self.unreachable,
+            Errno::EMSGSIZE => &mut self.message_size,
+            _ => &mut self.other,
+        };
+        *count += datagrams;
+    }
+}
+
+const _: () = assert!(recv::OFFSET >= RxBatch::HEADROOM);

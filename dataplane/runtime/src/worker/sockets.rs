@@ -1,0 +1,468 @@
+//! A worker's sockets: which slot of the ring's file table holds what, and the
+//! life of a relay socket from its port to its port.
+//!
+//! File table: listening sockets at their id (media class), relay sockets at
+//! theirs, behind them the request sockets of the listeners, last the eventfd.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use forebay_engine::Shard;
+use forebay_sys::Errno;
+use forebay_sys::buffers::Group;
+use forebay_sys::ring::{Ring, RingFailed};
+use forebay_sys::sockets::{Role, Tuning, open};
+use forebay_turn::{OfferedRelay, RelayMapping, RelayedAddr, SocketId};
+use forebay_wire::clock::Instant;
+
+use super::relay_ports::RelayPorts;
+use super::tag::{GENERATION, Tag};
+
+/// Slots of the file table.
+pub(super) const fn files(sockets: usize, listeners: usize) -> usize {
+    sockets + listeners + 1
+}
+
+/// How long a port that another program has is left alone.
+const ASIDE: Duration = Duration::from_secs(30);
+/// How long no relay is opened after the kernel refused for a reason that does
+/// not depend on the port, or after the shard had enough.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Relays opened between two batches: at about 10 µs each, more would hold up
+/// media for longer than a batch takes.
+const OPENED_PER_ROUND: usize = 32;
+/// Ports set aside that are tried again in one housekeeping.
+const RETRIED: usize = 64;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Free,
+    /// Receives, or waits to receive again.
+    Open {
+        receiving: bool,
+    },
+    /// Told to close; the receive has not ended yet.
+    Ending,
+    /// The receive has ended; the file is being closed.
+    Closing,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    state: State,
+    generation: u32,
+    /// What SO_RXQ_OVFL said last.
+    dropped: u32,
+    /// Which of `locals` it is bound to.
+    local: u16,
+    port: u16,
+}
+
+const FREE: Slot = Slot {
+    state: State::Free,
+    generation: 0,
+    dropped: 0,
+    local: 0,
+    port: 0,
+};
+
+/// What a datagram's slot says about it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) socket: SocketId,
+    pub(super) local: IpAddr,
+}
+
+/// Ports and slots in numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Totals {
+    pub(super) ports: usize,
+    pub(super) free: usize,
+}
+
+pub(super) struct Sockets {
+    slots: Vec<Slot>,
+    free_slots: Vec<u32>,
+    listeners: u32,
+    sockets: u32,
+    locals: Vec<IpAddr>,
+    relays: Vec<RelayMapping>,
+    ports: Vec<RelayPorts>,
+    random: Random,
+    tuning: Tuning,
+    ready: usize,
+    /// Receives that ended and have to be started again.
+    ended: Vec<u32>,
+    paused_until: Instant,
+    /// Where the search for a relay address of each family goes on.
+    turn: [usize; 2],
+    pub(super) open_errors: u64,
+    pub(super) listener_drops: u64,
+    pub(super) relay_drops: u64,
+}
+
+impl Sockets {
+    pub(super) fn new(
+        listeners: &[IpAddr],
+        sockets: u32,
+        relays: Vec<RelayMapping>,
+        ports: &[u16],
+        ready: usize,
+        tuning: Tuning,
+    ) -> Self {
+        let count = listeners.len() as u32;
+        let mut locals: Vec<IpAddr> = relays.iter().map(|relay| relay.local).collect();
+        locals.extend(listeners);
+        let mut slots = vec![FREE; files(sockets as usize, listeners.len())];
+        for listener in 0..count {
+            for slot in [listener, sockets + listener] {
+                slots[slot as usize].local = (relays.len() + listener as usize) as u16;
+            }
+        }
+        Self {
+            slots,
+            free_slots: (count..sockets).rev().collect(),
+            listeners: count,
+            sockets,
+            locals,
+            ports: relays.iter().map(|_| RelayPorts::new(ports)).collect(),
+            relays,
+            random: Random {
+                block: [0; _],
+                left: 0,
+            },
+            tuning,
+            ready,
+            ended: Vec::with_capacity(sockets as usize + listeners.len()),
+            paused_until: Instant::default(),
+            turn: [0; 2],
+            open_errors: 0,
+            listener_drops: 0,
+            relay_drops: 0,
+        }
+    }
+
+    /// Slots of a listener's media and request sockets.
+    pub(super) const fn listener_slots(&self, listener: u32) -> [u32; 2] {
+        [listener, self.sockets + listener]
+    }
+
+    pub(super) const fn wake_slot(&self) -> u32 {
+        self.sockets + self.listeners
+    }
+
+    /// Whether datagrams on this slot are requests.
+    pub(super) const fn is_request(&self, slot: u32) -> bool {
+        slot >= self.sockets
+    }
+
+    /// Where a datagram came to; `None` when its socket is closed or closing
+    /// and the datagram must be forgotten.
+    #[inline]
+    pub(super) fn origin(&self, slot: u32, generation: u32) -> Option<Origin> {
+        let entry = self.slots.get(slot as usize)?;
+        if entry.generation != generation || !matches!(entry.state, State::Open { .. }) {
+            return None;
+        }
+        let socket = if self.is_request(slot) {
+            slot - self.sockets
+        } else {
+            slot
+        };
+        Some(Origin {
+            socket: SocketId(socket),
+            local: *self.locals.get(usize::from(entry.local))?,
+        })
+    }
+
+    /// Takes note of a socket's drop counter.
+    #[cold]
+    pub(super) fn dropped(&mut self, slot: u32, count: u32) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        // Datagrams of one socket are handled in order, so the counter only
+        // rises, but for its wrap.
+        let rise = u64::from(count.wrapping_sub(entry.dropped));
+        entry.dropped = count;
+        if (self.listeners..self.sockets).contains(&slot) {
+            self.relay_drops += rise;
+        } else {
+            self.listener_drops += rise;
+        }
+    }
+
+    /// Starts receiving on a slot that holds a socket.
+    pub(super) fn receive(&mut self, ring: &mut Ring, slot: u32) -> Result<(), RingFailed> {
+        let request = self.is_request(slot);
+        let Some(entry) = self.slots.get_mut(slot as usize) else {
+            return Ok(());
+        };
+        entry.state = State::Open { receiving: true };
+        let generation = entry.generation;
+        let group = if request {
+            Group::Requests
+        } else {
+            Group::Media
+        };
+        ring.receive(slot, group, Tag::Receive { slot, generation }.pack())
+    }
+
+    /// A receive ended: it is started again by [`Sockets::restart`], or the
+    /// socket goes on closing.
+    pub(super) fn receive_ended(
+        &mut self,
+        ring: &mut Ring,
+        slot: u32,
+        generation: u32,
+    ) -> Result<(), RingFailed> {
+        let Some(entry) = self.slots.get_mut(slot as usize) else {
+            return Ok(());
+        };
+        if entry.generation != generation {
+            return Ok(());
+        }
+        match entry.state {
+            State::Open { .. } => {
+                entry.state = State::Open { receiving: false };
+                self.ended.push(slot);
+                Ok(())
+            }
+            State::Ending => {
+                entry.state = State::Closing;
+                ring.close(slot, Tag::Closed { slot, generation }.pack())
+            }
+            State::Free | State::Closing => Ok(()),
+        }
+    }
+
+    /// Starts the receives again that ended, for want of buffers as a rule.
+    pub(super) fn restart(&mut self, ring: &mut Ring) -> Result<(), RingFailed> {
+        while let Some(slot) = self.ended.pop() {
+            // It may have been closed in between.
+            if self.slots[slot as usize].state == (State::Open { receiving: false }) {
+                self.receive(ring, slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to close a relay socket.
+    pub(super) fn close(&mut self, ring: &mut Ring, socket: SocketId) -> Result<(), RingFailed> {
+        let slot = socket.0;
+        if !(self.listeners..self.sockets).contains(&slot) {
+            return Ok(());
+        }
+        let entry = &mut self.slots[slot as usize];
+        let generation = entry.generation;
+        match entry.state {
+            State::Open { receiving: true } => {
+                entry.state = State::Ending;
+                ring.cancel(Tag::Receive { slot, generation }.pack())
+            }
+            State::Open { receiving: false } => {
+                entry.state = State::Closing;
+                ring.close(slot, Tag::Closed { slot, generation }.pack())
+            }
+            State::Free | State::Ending | State::Closing => Ok(()),
+        }
+    }
+
+    /// A relay socket is closed: its port and slot are free.
+    pub(super) fn closed(&mut self, slot: u32, generation: u32) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        if entry.generation != generation || entry.state != State::Closing {
+            return;
+        }
+        let (local, port) = (usize::from(entry.local), entry.port);
+        *entry = Slot {
+            generation: (generation + 1) & GENERATION,
+            ..FREE
+        };
+        self.free_slots.push(slot);
+        if let Some(ports) = self.ports.get_mut(local) {
+            ports.give(port);
+        }
+    }
+
+    /// Whether another relay of a family could be opened.
+    fn can_open(&self, v6: bool) -> bool {
+        !self.free_slots.is_empty()
+            && self
+                .relays
+                .iter()
+                .zip(&self.ports)
+                .any(|(relay, ports)| relay.local.is_ipv6() == v6 && ports.free() > 0)
+    }
+
+    /// Relays the shard lacks and could get.
+    fn wanted(&self, shard: &Shard) -> [usize; 2] {
+        let held = shard.relays_held();
+        [(held.v4, false), (held.v6, true)].map(|(held, v6)| {
+            if self.can_open(v6) {
+                self.ready.saturating_sub(held)
+            } else {
+                0
+            }
+        })
+    }
+
+    /// Opens relays until the shard has enough in hand, a bounded number per
+    /// call. True when more are wanted.
+    pub(super) fn refill(
+        &mut self,
+        ring: &mut Ring,
+        shard: &mut Shard,
+        now: Instant,
+    ) -> Result<bool, RingFailed> {
+        if now < self.paused_until {
+            return Ok(false);
+        }
+        for _ in 0..OPENED_PER_ROUND {
+            let [v4, v6] = self.wanted(shard);
+            if v4 + v6 == 0 {
+                return Ok(false);
+            }
+            if let Err(stop) = self.open_one(ring, shard, v6 > v4, now)? {
+                if stop {
+                    self.paused_until = now + PAUSE;
+                    return Ok(false);
+                }
+                continue;
+            }
+        }
+        Ok(self.wanted(shard) != [0, 0])
+    }
+
+    /// Requests that may be handled before the next refill: with fewer relays
+    /// in hand than Allocates in a batch, some would be answered 508 although
+    /// ports are left.
+    pub(super) fn requests_covered(&self, shard: &Shard, now: Instant) -> usize {
+        if now < self.paused_until {
+            // Then 508 is the truth.
+            return usize::MAX;
+        }
+        let held = shard.relays_held();
+        let v4 = if self.can_open(false) {
+            held.v4
+        } else {
+            usize::MAX
+        };
+        let v6 = if self.can_open(true) {
+            held.v6
+        } else {
+            usize::MAX
+        };
+        v4.min(v6).max(1)
+    }
+
+    /// Opens one relay socket and offers it. The inner error tells whether to
+    /// stop for a while.
+    fn open_one(
+        &mut self,
+        ring: &mut Ring,
+        shard: &mut Shard,
+        v6: bool,
+        now: Instant,
+    ) -> Result<Result<(), bool>, RingFailed> {
+        let count = self.relays.len();
+        let turn = &mut self.turn[usize::from(v6)];
+        let Some(index) = (0..count).map(|step| (*turn + step) % count).find(|index| {
+            self.relays[*index].local.is_ipv6() == v6 && self.ports[*index].free() > 0
+        }) else {
+            return Ok(Err(false));
+        };
+        *turn = (index + 1) % count;
+        let Some(slot) = self.free_slots.pop() else {
+            return Ok(Err(false));
+        };
+        let Some(port) = self.ports[index].take(self.random.next()) else {
+            self.free_slots.push(slot);
+            return Ok(Err(false));
+        };
+        let relay = self.relays[index];
+        let local = SocketAddr::new(relay.local, port);
+        let opened =
+            open(local, Role::Relay, self.tuning).and_then(|socket| ring.install(slot, socket));
+        if let Err(errno) = opened {
+            self.free_slots.push(slot);
+            let taken = errno == Errno::EADDRINUSE;
+            if taken {
+                self.ports[index].set_aside(port, now + ASIDE);
+            } else {
+                // Descriptors, memory or the address itself: another port
+                // would fare no better.
+                self.ports[index].give(port);
+                self.open_errors += 1;
+                tracing::debug!(%local, %errno, "cannot open a relay socket");
+            }
+            return Ok(Err(!taken));
+        }
+        let generation = self.slots[slot as usize].generation;
+        self.slots[slot as usize] = Slot {
+            state: State::Open { receiving: true },
+            generation,
+            dropped: 0,
+            local: index as u16,
+            port,
+        };
+        self.receive(ring, slot)?;
+        let offer = OfferedRelay {
+            socket: SocketId(slot),
+            local,
+            relayed: RelayedAddr(SocketAddr::new(relay.public, port)),
+        };
+        if shard.offer_relay(offer).is_err() {
+            self.close(ring, SocketId(slot))?;
+            return Ok(Err(true));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Tries ports again that other programs had.
+    pub(super) fn retry_ports(&mut self, now: Instant) {
+        for ports in &mut self.ports {
+            ports.retry(now, RETRIED);
+        }
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.ports
+            .iter()
+            .fold(Totals::default(), |sum, ports| Totals {
+                ports: sum.ports + ports.free() + ports.taken() + ports.aside(),
+                free: sum.free + ports.free(),
+            })
+    }
+
+    /// Bytes of memory, taken at construction.
+    pub(super) fn memory(&self) -> usize {
+        self.slots.capacity() * size_of::<Slot>()
+            + (self.free_slots.capacity() + self.ended.capacity()) * size_of::<u32>()
+            + self.ports.iter().map(RelayPorts::memory).sum::<usize>()
+    }
+}
+
+/// Random numbers from the operating system, fetched in blocks.
+#[derive(Debug)]
+struct Random {
+    block: [u8; 256],
+    left: usize,
+}
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        if self.left < 4 {
+            // Without entropy ports would be predictable but still unique;
+            // the call cannot fail once the system has booted.
+            let _ = getrandom::fill(&mut self.block);
+            self.left = self.block.len();
+        }
+        self.left -= 4;
+        self.block[self.left..]
+            .first_chunk::<4>()
+            .map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+    }
+}

@@ -1,0 +1,121 @@
+//! The shard's transmits as sends of the ring, and the datagrams of a GSO send
+//! the kernel refused, one by one.
+
+use forebay_engine::{Arena, Piece, Transmit, TxBatch};
+use forebay_sys::send;
+
+use super::tag::Tag;
+
+/// The pieces of one transmit.
+#[derive(Debug, Clone)]
+pub(super) struct Pieces<'a> {
+    pieces: &'a [Piece],
+    next: u32,
+    left: u32,
+}
+
+impl<'a> Pieces<'a> {
+    pub(super) fn of(batch: &'a TxBatch, transmit: &Transmit) -> Self {
+        Self {
+            pieces: &batch.pieces,
+            next: transmit.first,
+            left: transmit.pieces,
+        }
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = send::Piece;
+
+    #[inline]
+    fn next(&mut self) -> Option<send::Piece> {
+        self.left = self.left.checked_sub(1)?;
+        let piece = self.pieces.get(self.next as usize)?;
+        self.next = piece.next;
+        Some(send::Piece {
+            memory: match piece.arena {
+                Arena::Received => send::Memory::Received,
+                Arena::Headers => send::Memory::Headers,
+            },
+            start: piece.start,
+            len: piece.len,
+        })
+    }
+}
+
+/// The whole batch.
+pub(super) fn sends(batch: &TxBatch) -> impl Iterator<Item = (send::Send, Pieces<'_>)> {
+    batch.transmits.iter().enumerate().map(|(index, transmit)| {
+        let tag = Tag::Send {
+            transmit: index as u32,
+        };
+        let mut send = single(transmit, tag);
+        send.segment = transmit.segment;
+        (send, Pieces::of(batch, transmit))
+    })
+}
+
+fn single(transmit: &Transmit, tag: Tag) -> send::Send {
+    send::Send {
+        // Listening and relay sockets stand in the file table at their id.
+        file: transmit.socket.0,
+        tag: tag.pack(),
+        destination: transmit.destination,
+        source: transmit.source,
+        segment: None,
+        ecn: transmit.ecn.0,
+    }
+}
+
+/// Datagrams to send again by themselves. Grows to the size of one GSO send
+/// and is kept.
+#[derive(Debug, Default)]
+pub(super) struct Resend {
+    pieces: Vec<send::Piece>,
+    /// The send, and where its pieces end.
+    datagrams: Vec<(send::Send, usize)>,
+}
+
+impl Resend {
+    /// Cuts a refused GSO send at its segment size.
+    pub(super) fn split(&mut self, batch: &TxBatch, transmit: &Transmit) {
+        self.pieces.clear();
+        self.datagrams.clear();
+        let send = single(transmit, Tag::Resend);
+        let segment = u32::from(transmit.segment.unwrap_or(u16::MAX)).max(1);
+        let mut room = segment;
+        for mut piece in Pieces::of(batch, transmit) {
+            while piece.len > 0 {
+                let len = piece.len.min(room);
+                self.pieces.push(send::Piece { len, ..piece });
+                piece.start += len;
+                piece.len -= len;
+                room -= len;
+                if room == 0 {
+                    self.datagrams.push((send, self.pieces.len()));
+                    room = segment;
+                }
+            }
+        }
+        if room < segment {
+            self.datagrams.push((send, self.pieces.len()));
+        }
+    }
+
+    /// The datagrams of the last split.
+    pub(super) fn sends(
+        &self,
+    ) -> impl Iterator<
+        Item = (
+            send::Send,
+            std::iter::Copied<std::slice::Iter<'_, send::Piece>>,
+        ),
+    > {
+        let mut start = 0;
+        self.datagrams.iter().map(move |(send, end)| {
+            let pieces = &self.pieces[start..*end];
+            start = *end;
+            (*send, pieces.iter().copied())
+        })
+    }
+}
