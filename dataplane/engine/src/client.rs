@@ -1,14 +1,14 @@
 //! What clients send: ChannelData and Send indications are unwrapped for the
 //! peer, other STUN messages are left for the second pass.
 
-use forebay_turn::{ChannelNumber, ClientAddr, FiveTuple, PeerAddr, ToPeer};
+use forebay_turn::{ChannelNumber, ClientAddr, FiveTuple, PeerAddr, Refusal, ToPeer};
 use forebay_wire::stun::SendIndication;
 use forebay_wire::{ChannelData, Protocol};
 
-use crate::batch::{Arena, RxSlot, TxBatch};
+use crate::batch::{Arena, RxSlot};
 use crate::counters::DropReason;
 use crate::media::{Media, Moved};
-use crate::runs::{Route, Runs, Span};
+use crate::runs::{Route, Span, same_address};
 
 /// A slot's datagrams as ranges of the receive memory.
 pub(crate) fn datagrams(slot: &RxSlot) -> impl Iterator<Item = core::ops::Range<usize>> + use<> {
@@ -41,14 +41,17 @@ impl Media<'_> {
     /// messages for the second pass.
     pub(crate) fn client_slot(&mut self, slot: &RxSlot) -> bool {
         let mut requests = false;
-        let tuple = FiveTuple {
-            socket: slot.socket,
-            client: ClientAddr(slot.source),
-            local: slot.local,
-        };
-        if self.last_to_peer.tuple != tuple {
+        let last = &self.last_to_peer.tuple;
+        if last.socket != slot.socket
+            || !same_address(&last.client.0, &slot.source)
+            || last.local != slot.local
+        {
             self.settle_to_peer();
-            self.last_to_peer.tuple = tuple;
+            self.last_to_peer.tuple = FiveTuple {
+                socket: slot.socket,
+                client: ClientAddr(slot.source),
+                local: slot.local,
+            };
             self.last_to_peer.channel = 0;
         }
         for range in datagrams(slot) {
@@ -97,61 +100,59 @@ impl Media<'_> {
 
     fn channel_data(&mut self, slot: &RxSlot, number: u16, payload: Span) {
         if self.last_to_peer.channel != number {
-            self.settle_to_peer();
-            let Some(channel) = ChannelNumber::new(number) else {
-                return self.drop(DropReason::Malformed, 1);
-            };
-            self.last_to_peer.channel = number;
-            self.last_to_peer.verdict =
-                self.server
-                    .channel_to_peer(self.now, &self.last_to_peer.tuple, channel);
+            self.look_up_channel(number);
         }
-        match &self.last_to_peer.verdict {
-            Ok(verdict) => match relay(self.to_peers, self.tx, slot, verdict, payload) {
-                Ok(()) => self.last_to_peer.moved.add(payload.len),
-                Err(reason) => self.drop(reason, 1),
-            },
-            Err(refusal) => {
-                let reason = DropReason::from(*refusal);
-                self.drop(reason, 1);
-            }
+        let last = &mut self.last_to_peer;
+        let relayed = match &last.verdict {
+            Ok((_, route)) => self.to_peers.push(self.tx, route, slot.ecn, [payload]),
+            Err(refusal) => Err(DropReason::from(*refusal)),
+        };
+        match relayed {
+            Ok(()) => last.moved.add(payload.len),
+            Err(reason) => self.drop(reason, 1),
         }
     }
 
+    #[inline(never)]
+    fn look_up_channel(&mut self, number: u16) {
+        self.settle_to_peer();
+        let last = &mut self.last_to_peer;
+        last.channel = number;
+        last.verdict = ChannelNumber::new(number)
+            .ok_or(Refusal::Malformed)
+            .and_then(|channel| self.server.channel_to_peer(self.now, &last.tuple, channel))
+            .map(|to| (to.allocation, route(&to)));
+    }
+
     fn send_indication(&mut self, slot: &RxSlot, peer: PeerAddr, payload: Span) {
-        match self
+        let relayed = self
             .server
             .send_to_peer(self.now, &self.last_to_peer.tuple, peer)
-        {
-            Ok(verdict) => match relay(self.to_peers, self.tx, slot, &verdict, payload) {
-                Ok(()) => self.account_to_peer(
-                    verdict.allocation,
-                    Moved {
-                        packets: 1,
-                        bytes: payload.len,
-                    },
-                ),
-                Err(reason) => self.drop(reason, 1),
-            },
-            Err(refusal) => self.drop(refusal.into(), 1),
+            .map_err(DropReason::from)
+            .and_then(|to| {
+                self.to_peers
+                    .push(self.tx, &route(&to), slot.ecn, [payload])?;
+                Ok(to.allocation)
+            });
+        match relayed {
+            Ok(allocation) => self.account_to_peer(
+                allocation,
+                Moved {
+                    packets: 1,
+                    bytes: payload.len,
+                },
+            ),
+            Err(reason) => self.drop(reason, 1),
         }
     }
 }
 
-#[inline]
-fn relay(
-    runs: &mut Runs,
-    tx: &mut TxBatch,
-    slot: &RxSlot,
-    to: &ToPeer,
-    payload: Span,
-) -> Result<(), DropReason> {
-    // A relay socket is bound to its address: no source to choose.
-    let route = Route {
+/// A relay socket is bound to its address: no source to choose.
+fn route(to: &ToPeer) -> Route {
+    Route {
+        flow: to.flow.0,
         socket: to.relay,
         destination: to.destination,
         source: None,
-        ecn: slot.ecn,
-    };
-    runs.push(tx, to.flow.0, &route, [payload])
+    }
 }

@@ -2,14 +2,12 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use forebay_turn::{
-    AllocationId, ClientAddr, FiveTuple, Refusal, Server, SocketId, ToClient, ToPeer,
-};
+use forebay_turn::{AllocationId, ClientAddr, FiveTuple, Framing, Refusal, Server, SocketId};
 use forebay_wire::clock::Now;
 
 use crate::batch::TxBatch;
 use crate::counters::{Counters, DropReason};
-use crate::runs::Runs;
+use crate::runs::{Route, Runs};
 
 /// One pass. It remembers the last verdict in each direction: packets of one
 /// flow arrive next to each other, and within a pass nothing that a verdict
@@ -48,7 +46,7 @@ pub(crate) struct LastToPeer {
     pub(crate) tuple: FiveTuple,
     /// Zero: nothing remembered.
     pub(crate) channel: u16,
-    pub(crate) verdict: Result<ToPeer, Refusal>,
+    pub(crate) verdict: Result<(AllocationId, Route), Refusal>,
     pub(crate) moved: Moved,
 }
 
@@ -57,7 +55,7 @@ pub(crate) struct LastToClient {
     /// [`NOWHERE`]: nothing remembered.
     pub(crate) relay: SocketId,
     pub(crate) source: SocketAddr,
-    pub(crate) verdict: Result<ToClient, Refusal>,
+    pub(crate) verdict: Result<(AllocationId, Route, Framing), Refusal>,
     pub(crate) moved: Moved,
 }
 
@@ -106,19 +104,19 @@ impl Media<'_> {
     /// Settles what the remembered verdict towards a peer moved.
     pub(crate) fn settle_to_peer(&mut self) {
         let moved = core::mem::take(&mut self.last_to_peer.moved);
-        if let Ok(verdict) = self.last_to_peer.verdict {
-            self.account_to_peer(verdict.allocation, moved);
+        if let Ok((allocation, _)) = self.last_to_peer.verdict {
+            self.account_to_peer(allocation, moved);
         }
     }
 
     /// Settles what the remembered verdict towards a client moved.
     pub(crate) fn settle_to_client(&mut self) {
         let moved = core::mem::take(&mut self.last_to_client.moved);
-        if let Ok(verdict) = self.last_to_client.verdict
+        if let Ok((allocation, ..)) = self.last_to_client.verdict
             && moved.packets > 0
         {
             self.server
-                .count_to_client(verdict.allocation, moved.packets, moved.bytes);
+                .count_to_client(allocation, moved.packets, moved.bytes);
             self.counters.to_client_packets += u64::from(moved.packets);
             self.counters.to_client_bytes += u64::from(moved.bytes);
         }

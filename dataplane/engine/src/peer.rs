@@ -2,15 +2,15 @@
 
 use core::net::SocketAddr;
 
-use forebay_turn::{ClientFlow, Framing, ToClient};
+use forebay_turn::Framing;
 use forebay_wire::ChannelData;
 use forebay_wire::stun::{TransactionId, data_indication};
 
-use crate::batch::{Arena, RxSlot, TxBatch};
+use crate::batch::{Arena, Ecn, RxSlot, TxBatch};
 use crate::client::datagrams;
 use crate::counters::DropReason;
 use crate::media::Media;
-use crate::runs::{Route, Span};
+use crate::runs::{Route, Span, same_address};
 
 /// How a payload is wrapped.
 trait Frame {
@@ -76,26 +76,22 @@ fn next_transaction(state: &mut u64) -> TransactionId {
 impl Media<'_> {
     /// Relays what a slot of a relay socket holds.
     pub(crate) fn peer_slot(&mut self, slot: &RxSlot) {
-        if self.last_to_client.relay != slot.socket || self.last_to_client.source != slot.source {
-            self.settle_to_client();
-            self.last_to_client.relay = slot.socket;
-            self.last_to_client.source = slot.source;
-            self.last_to_client.verdict = self.server.from_peer(self.now, slot.socket, slot.source);
+        let last = &self.last_to_client;
+        if last.relay != slot.socket || !same_address(&last.source, &slot.source) {
+            self.look_up_peer(slot);
         }
         match self.last_to_client.verdict {
-            Ok(verdict) => match verdict.framing {
-                Framing::Channel(number) => {
-                    self.wrap(slot, &verdict, &mut ChannelFrame(number.get()));
-                }
-                Framing::DataIndication(peer) => {
-                    let mut frame = DataFrame {
-                        peer: peer.0,
-                        transactions: *self.transactions,
-                    };
-                    self.wrap(slot, &verdict, &mut frame);
-                    *self.transactions = frame.transactions;
-                }
-            },
+            Ok((_, route, Framing::Channel(number))) => {
+                self.wrap(slot, &route, &mut ChannelFrame(number.get()));
+            }
+            Ok((_, route, Framing::DataIndication(peer))) => {
+                let mut frame = DataFrame {
+                    peer: peer.0,
+                    transactions: *self.transactions,
+                };
+                self.wrap(slot, &route, &mut frame);
+                *self.transactions = frame.transactions;
+            }
             Err(refusal) => {
                 let count = datagrams(slot).count() as u64;
                 self.drop(refusal.into(), count);
@@ -103,16 +99,30 @@ impl Media<'_> {
         }
     }
 
+    #[inline(never)]
+    fn look_up_peer(&mut self, slot: &RxSlot) {
+        self.settle_to_client();
+        let last = &mut self.last_to_client;
+        last.relay = slot.socket;
+        last.source = slot.source;
+        last.verdict = self
+            .server
+            .from_peer(self.now, slot.socket, slot.source)
+            .map(|to| {
+                let route = Route {
+                    flow: to.flow.0,
+                    socket: to.tuple.socket,
+                    destination: to.tuple.client.0,
+                    source: Some(to.tuple.local),
+                };
+                (to.allocation, route, to.framing)
+            });
+    }
+
     /// The first datagram's header goes into the slot's headroom. The others
     /// lie against each other, so theirs comes from the header arena: once for
     /// all of equal size.
-    fn wrap<F: Frame>(&mut self, slot: &RxSlot, to: &ToClient, frame: &mut F) {
-        let route = Route {
-            socket: to.tuple.socket,
-            destination: to.tuple.client.0,
-            source: Some(to.tuple.local),
-            ecn: slot.ecn,
-        };
+    fn wrap<F: Frame>(&mut self, slot: &RxSlot, route: &Route, frame: &mut F) {
         let mut shared: Option<(u32, Span)> = None;
         for (index, range) in datagrams(slot).enumerate() {
             let len = range.len() as u32;
@@ -136,7 +146,7 @@ impl Media<'_> {
                             len: header + len,
                             ..payload
                         };
-                        self.push::<F, 1>(to.flow, &route, [whole], len)
+                        self.push::<F, 1>(route, slot.ecn, [whole], len)
                     }
                 }
             } else {
@@ -146,7 +156,7 @@ impl Media<'_> {
                 }
                 .and_then(|header| {
                     shared = Some((len, header));
-                    self.push::<F, 2>(to.flow, &route, [header, payload], len)
+                    self.push::<F, 2>(route, slot.ecn, [header, payload], len)
                 })
             };
             match wrapped {
@@ -160,14 +170,14 @@ impl Media<'_> {
     #[inline]
     fn push<F: Frame, const N: usize>(
         &mut self,
-        flow: ClientFlow,
         route: &Route,
+        ecn: Ecn,
         spans: [Span; N],
         payload: u32,
     ) -> Result<(), DropReason> {
         let padding = F::padding(payload);
         if padding == 0 {
-            return self.to_clients.push(self.tx, flow.0, route, spans);
+            return self.to_clients.push(self.tx, route, ecn, spans);
         }
         let zeros = write(self.tx, &[0; 3][..padding as usize])?;
         let mut padded = [zeros; 3];
@@ -175,8 +185,8 @@ impl Media<'_> {
         match N {
             1 => self
                 .to_clients
-                .push(self.tx, flow.0, route, [padded[0], zeros]),
-            _ => self.to_clients.push(self.tx, flow.0, route, padded),
+                .push(self.tx, route, ecn, [padded[0], zeros]),
+            _ => self.to_clients.push(self.tx, route, ecn, padded),
         }
     }
 }

@@ -20,10 +20,11 @@ struct Lane {
 /// Where a datagram goes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Route {
+    /// The flow whose order it keeps.
+    pub(crate) flow: u32,
     pub(crate) socket: SocketId,
     pub(crate) destination: SocketAddr,
     pub(crate) source: Option<IpAddr>,
-    pub(crate) ecn: Ecn,
 }
 
 /// A piece that is not linked yet.
@@ -79,8 +80,8 @@ impl Runs {
     pub(crate) fn push<const N: usize>(
         &mut self,
         tx: &mut TxBatch,
-        flow: u32,
         route: &Route,
+        ecn: Ecn,
         spans: [Span; N],
     ) -> Result<(), DropReason> {
         let first = tx.pieces.len();
@@ -88,7 +89,7 @@ impl Runs {
             return Err(DropReason::BatchFull);
         }
         let len = spans.iter().map(|span| span.len).sum::<u32>();
-        let Some(lane) = self.lanes.get_mut(flow as usize) else {
+        let Some(lane) = self.lanes.get_mut(route.flow as usize) else {
             return Err(DropReason::BatchFull);
         };
         let tail = (first + N - 1) as u32;
@@ -99,9 +100,9 @@ impl Runs {
             && len.wrapping_sub(1) < segment
             && open.datagrams < TxBatch::MAX_SEGMENTS
             && open.len + len <= TxBatch::MAX_BYTES
-            && open.ecn == route.ecn
+            && open.ecn == ecn
             && open.socket == route.socket
-            && open.destination == route.destination
+            && same_address(&open.destination, &route.destination)
         {
             open.segment = Some(segment as u16);
             open.pieces += N as u32;
@@ -113,10 +114,7 @@ impl Runs {
                 lane.batch = 0;
             }
         } else {
-            if tx.transmits.len() == tx.transmits.capacity() {
-                return Err(DropReason::BatchFull);
-            }
-            *lane = Lane {
+            let open = Lane {
                 batch: if len.wrapping_sub(1) < self.max_segment {
                     self.batch
                 } else {
@@ -125,17 +123,8 @@ impl Runs {
                 transmit: tx.transmits.len() as u32,
                 tail,
             };
-            tx.transmits.push(Transmit {
-                socket: route.socket,
-                destination: route.destination,
-                source: route.source,
-                segment: None,
-                ecn: route.ecn,
-                first,
-                pieces: N as u32,
-                len,
-                datagrams: 1,
-            });
+            open_transmit(tx, route, ecn, first, N as u32, len)?;
+            *lane = open;
         }
         for (index, span) in spans.into_iter().enumerate() {
             let next = if index + 1 < N {
@@ -151,5 +140,42 @@ impl Runs {
             });
         }
         Ok(())
+    }
+}
+
+#[inline(never)]
+fn open_transmit(
+    tx: &mut TxBatch,
+    route: &Route,
+    ecn: Ecn,
+    first: u32,
+    pieces: u32,
+    len: u32,
+) -> Result<(), DropReason> {
+    if tx.transmits.len() == tx.transmits.capacity() {
+        return Err(DropReason::BatchFull);
+    }
+    tx.transmits.push(Transmit {
+        socket: route.socket,
+        destination: route.destination,
+        source: route.source,
+        segment: None,
+        ecn,
+        first,
+        pieces,
+        len,
+        datagrams: 1,
+    });
+    Ok(())
+}
+
+/// Equality without the calls that the derived one of IPv4 makes.
+#[inline]
+pub(crate) fn same_address(a: &SocketAddr, b: &SocketAddr) -> bool {
+    match (a, b) {
+        (SocketAddr::V4(a), SocketAddr::V4(b)) => {
+            a.port() == b.port() && a.ip().to_bits() == b.ip().to_bits()
+        }
+        _ => a == b,
     }
 }
