@@ -403,6 +403,10 @@ impl Worker {
                     self.shard.set_credentials(&credentials);
                 }
                 Some(WorkerCommand::SetPolicy(policy)) => self.shard.set_policy(&policy),
+                Some(WorkerCommand::Delete(allocation)) => {
+                    // False: it ended by itself in the meantime.
+                    let _ = self.shard.delete(self.state.now, allocation);
+                }
                 Some(WorkerCommand::Drain) => self.shard.drain(),
                 Some(WorkerCommand::Stop) => self.state.stopping = true,
                 None => {
