@@ -348,3 +348,17 @@ fn relays_are_given_out_in_no_foreseeable_order() {
         .collect();
     assert!(!ports.is_sorted());
 }
+
+#[test]
+fn a_deleted_allocation_leaves_no_key_to_allocate_with() {
+    let mut world = World::new(config());
+    let mut rest = Client::rest(&world, "5.5.5.5:4000", "guest", 30, SECRET);
+    rest.allocate(&mut world);
+    world.advance(secs(20));
+    assert_eq!(rest.refresh(&mut world, Some(0)).code(), 0);
+    // The username has expired, the deletion is still remembered.
+    world.advance(secs(15));
+    let again = rest.allocate_with(&mut world, &|_| {});
+    assert_eq!(again.code(), 401);
+    assert_eq!(world.server.allocations(), 0);
+}

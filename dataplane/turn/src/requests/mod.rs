@@ -109,10 +109,15 @@ impl Server {
                 user: found.user,
                 key: &found.key,
             }),
-            None => self.deletions.find(now.instant, tuple).map(|gone| Known {
-                user: gone.user,
-                key: &gone.key,
-            }),
+            // Good for repeating that Refresh and nothing else: a new
+            // allocation needs a current credential.
+            None if message.method() == Method::REFRESH => {
+                self.deletions.find(now.instant, tuple).map(|gone| Known {
+                    user: gone.user,
+                    key: &gone.key,
+                })
+            }
+            None => None,
         };
         let from = match self.auth.check(now, tuple.client, message, known) {
             Ok(from) => from,
