@@ -26,9 +26,14 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-        let _ = decode::<ToDataplane>(&bytes);
-        let _ = decode::<FromDataplane>(&bytes);
+    fn garbage_is_an_error_or_a_message(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        let mut buffer = Buffer::new();
+        if let Ok(message) = decode::<ToDataplane>(&bytes) {
+            prop_assert!(buffer.encode(&message).is_ok());
+        }
+        if let Ok(message) = decode::<FromDataplane>(&bytes) {
+            prop_assert!(buffer.encode(&message).is_ok());
+        }
     }
 
     #[test]
