@@ -1,5 +1,5 @@
 //! ChannelBind (RFC 8656 §12) and what it does to packets.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 mod common;
 
@@ -179,7 +179,7 @@ fn an_expired_channel_may_be_revived_as_it_was() {
     let mut world = World::new(config());
     let mut alice = Client::alice(4000);
     alice.allocate_with(&mut world, &|message| {
-        message.push_u32(AttributeType::LIFETIME, 3600).unwrap()
+        message.push_u32(AttributeType::LIFETIME, 3600).unwrap();
     });
     assert_eq!(alice.bind(&mut world, 0x4000, PEER), 0);
     world.advance(secs(899));

@@ -59,15 +59,11 @@ pub(super) fn carried(ip: IpAddr) -> impl Iterator<Item = Ipv4Addr> {
             ((u64::from(high) << below) as u32) | rest
         };
         // A layout fits when the suffix behind its IPv4 address is zero.
-        if low(40) == 0 {
-            found[3] = Some(around(16));
-        } else if low(32) == 0 {
-            found[3] = Some(around(8));
-        } else {
-            found[3] = Some(bits as u32);
-            if low(24) == 0 {
-                found[4] = Some(around(0));
-            }
+        found[3] = (low(40) == 0).then(|| around(16));
+        found[4] = (low(32) == 0).then(|| around(8));
+        found[5] = (low(24) == 0).then(|| around(0));
+        if low(32) != 0 {
+            found[2] = Some(bits as u32);
         }
     }
     found.into_iter().flatten().map(Ipv4Addr::from_bits)

@@ -109,14 +109,16 @@ impl Server {
                 user: found.user,
                 key: &found.key,
             }),
-            // Good for repeating that Refresh and nothing else: a new
-            // allocation needs a current credential.
-            None if message.method() == Method::REFRESH => {
-                self.deletions.find(now.instant, tuple).map(|gone| Known {
+            // The key of a deleted allocation is good for repeating the
+            // deletion and nothing else.
+            None if message.method() == Method::REFRESH => self
+                .deletions
+                .find(now.instant, tuple)
+                .filter(|gone| gone.transaction == message.transaction_id())
+                .map(|gone| Known {
                     user: gone.user,
                     key: &gone.key,
-                })
-            }
+                }),
             None => None,
         };
         let from = match self.auth.check(now, tuple.client, message, known) {

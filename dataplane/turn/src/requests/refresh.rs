@@ -15,10 +15,7 @@ impl Server {
     /// Gives the new lifetime in seconds; zero when the allocation was deleted.
     pub(super) fn refresh(&mut self, request: &Request<'_, '_>) -> Result<u32, ErrorCode> {
         let (now, message) = (request.now.instant, request.message);
-        if request.allocation.is_none()
-            && message.lifetime() == Some(0)
-            && self.was_deleted_by(request)
-        {
+        if message.lifetime() == Some(0) && self.was_deleted_by(request) {
             return Ok(0);
         }
         let slot = self.own_allocation(request)?;
@@ -52,7 +49,8 @@ impl Server {
         Ok(granted)
     }
 
-    /// Whether this very request has deleted an allocation already.
+    /// Whether this very request has deleted an allocation already: if so it
+    /// must not delete the one that has taken its place.
     fn was_deleted_by(&self, request: &Request<'_, '_>) -> bool {
         self.deletions
             .find(request.now.instant, request.tuple)

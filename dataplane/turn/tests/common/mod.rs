@@ -1,5 +1,12 @@
 //! A server with virtual time and a small STUN client over it.
-#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wrong_self_convention
+)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -194,10 +201,7 @@ impl World {
     pub fn advance(&mut self, by: Duration) {
         let end = self.now.instant + by;
         let start = self.now;
-        loop {
-            let Some(next) = (0..self.timers.len()).min_by_key(|&i| self.timers[i]) else {
-                break;
-            };
+        while let Some(next) = (0..self.timers.len()).min_by_key(|&i| self.timers[i]) {
             if self.timers[next].0 > end {
                 break;
             }
