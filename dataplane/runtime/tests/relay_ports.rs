@@ -92,5 +92,8 @@ fn every_port_is_about_as_likely() {
         let port = pool.take(round.wrapping_mul(0x9E37_79B1)).unwrap();
         seen[usize::from(port - 50_000)] += 1;
     }
-    assert!(seen.iter().all(|count| (170..230).contains(count)), "{seen:?}");
+    assert!(
+        seen.iter().all(|count| (170..230).contains(count)),
+        "{seen:?}"
+    );
 }

@@ -17,5 +17,6 @@ pub fn allowed_cores() -> Vec<usize> {
 /// among [`allowed_cores`].
 #[must_use]
 pub fn pin(core: usize) -> bool {
-    core_affinity::set_for_current(CoreId { id: core })
+    // Asked first: the crate panics on numbers beyond the kernel's mask.
+    allowed_cores().contains(&core) && core_affinity::set_for_current(CoreId { id: core })
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use forebay_engine::{Counters, DropReason};
 use forebay_ipc::stats::Stat;
+use forebay_sys::Errno;
 
 use super::StatsPage;
 
@@ -20,6 +21,27 @@ pub(super) struct Counts {
     pub(super) gso_retries: u64,
     pub(super) batches: u64,
     pub(super) reports_lost: u64,
+}
+
+impl Counts {
+    #[cold]
+    /// Counts datagrams that were not sent.
+    pub(super) fn not_sent(&mut self, errno: Errno, datagrams: u64) {
+        let count = match errno {
+            Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM => &mut self.would_block,
+            // Unreachable peers, by routing, ICMP or a local firewall.
+            Errno::ECONNREFUSED
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::EHOSTDOWN
+            | Errno::ENETDOWN
+            | Errno::EACCES
+            | Errno::EPERM => &mut self.unreachable,
+            Errno::EMSGSIZE => &mut self.message_size,
+            _ => &mut self.other,
+        };
+        *count += datagrams;
+    }
 }
 
 /// Values that are read at the moment of publishing.

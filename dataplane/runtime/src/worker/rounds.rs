@@ -4,18 +4,18 @@
 //! waits for datagrams; reap; give the last batch's buffers back; refill the
 //! relays; let the shard handle the next batch; run what it asks for.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
 use forebay_engine::{Command, Ecn, RxBatch, RxSlot, Shard, TxBatch};
-use forebay_sys::ring::{Completion, Ring, RingFailed, Wait};
+use forebay_sys::ring::{Ring, RingFailed, Wait};
 use forebay_sys::{Errno, clock, recv};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
 use super::mailbox::Mailbox;
 use super::publish::{Counts, Gauges, publish};
+use super::reaped::{Reaped, Waiting};
 use super::sockets::Sockets;
 use super::tag::Tag;
 use super::transmit::{Resend, sends};
@@ -30,26 +30,11 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Commands taken in one housekeeping.
 const COMMANDS: usize = 8;
 
-/// A datagram that waits in its buffer to be handled.
-#[derive(Debug, Clone, Copy)]
-struct Waiting {
-    slot: u32,
-    generation: u32,
-    filled: u32,
-    buffer: u16,
-}
-
-/// What completions asked for, collected while the ring is borrowed.
-#[derive(Debug, Default)]
-struct Reaped {
-    requests: VecDeque<Waiting>,
-    media: VecDeque<Waiting>,
-    ended: Vec<(u32, u32)>,
-    closed: Vec<(u32, u32)>,
-    failed: Vec<(u32, Errno)>,
-    /// Buffers with nothing in them that anybody wants.
-    spare: Vec<u16>,
-    woken: bool,
+/// The worker's end of what it shares with other threads.
+pub(super) struct Control {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) reports: Sender<WorkerReport>,
+    pub(super) page: Arc<StatsPage>,
 }
 
 /// Everything a worker's thread owns.
@@ -57,9 +42,7 @@ pub(super) struct Worker {
     pub(super) ring: Ring,
     pub(super) shard: Shard,
     pub(super) sockets: Sockets,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) reports: Sender<WorkerReport>,
-    pub(super) page: Arc<StatsPage>,
+    pub(super) control: Control,
     pub(super) requests_per_batch: usize,
     state: Rounds,
 }
@@ -99,27 +82,18 @@ impl Worker {
         ring: Ring,
         shard: Shard,
         sockets: Sockets,
-        mailbox: Arc<Mailbox>,
-        reports: Sender<WorkerReport>,
-        page: Arc<StatsPage>,
+        control: Control,
         buffers: usize,
         requests_per_batch: usize,
     ) -> Self {
-        let reaped = Reaped {
-            requests: VecDeque::with_capacity(buffers),
-            media: VecDeque::with_capacity(buffers),
-            ..Reaped::default()
-        };
         Self {
             ring,
             shard,
             sockets,
-            mailbox,
-            reports,
-            page,
+            control,
             requests_per_batch,
             state: Rounds {
-                reaped,
+                reaped: Reaped::new(buffers),
                 slots: Vec::with_capacity(RxBatch::MAX_SLOTS),
                 in_use: Vec::with_capacity(RxBatch::MAX_SLOTS),
                 tx: TxBatch::with_capacity(TRANSMITS, PIECES, HEADERS),
@@ -143,8 +117,7 @@ impl Worker {
             + state.tx.pieces.capacity() * size_of::<forebay_engine::Piece>()
             + state.tx.headers.capacity()
             + state.slots.capacity() * size_of::<RxSlot>()
-            + (state.reaped.requests.capacity() + state.reaped.media.capacity())
-                * size_of::<Waiting>()
+            + state.reaped.memory()
             + self.sockets.memory()
             + self.ring.own_memory()
     }
@@ -254,7 +227,7 @@ impl Worker {
         let sockets = &self.sockets;
         let count = self
             .ring
-            .reap(|completion| on_completion(completion, sockets, reaped, counts));
+            .reap(|completion| reaped.sort(completion, sockets, counts));
         *dirty |= count > 0;
     }
 
@@ -381,7 +354,7 @@ impl Worker {
                     usage,
                 },
             };
-            match self.reports.try_send(report) {
+            match self.control.reports.try_send(report) {
                 // Without a reader there is nobody to miss it.
                 Ok(()) | Err(TrySendError::Disconnected(_)) => {}
                 Err(TrySendError::Full(_)) => self.state.counts.reports_lost += 1,
@@ -398,7 +371,7 @@ impl Worker {
         self.state.housekept = self.state.now.instant;
 
         for _ in 0..COMMANDS {
-            match self.mailbox.take() {
+            match self.control.mailbox.take() {
                 Some(WorkerCommand::SetCredentials(credentials)) => {
                     self.shard.set_credentials(&credentials);
                 }
@@ -431,66 +404,12 @@ impl Worker {
             cpu_nanoseconds: u64::try_from(clock::thread_cpu().as_nanos()).unwrap_or(u64::MAX),
         };
         publish(
-            &self.page,
+            &self.control.page,
             self.shard.counters(),
             &self.state.counts,
             &gauges,
         );
         self.state.dirty = false;
-    }
-}
-
-/// Sorts one completion.
-#[inline]
-fn on_completion(
-    completion: Completion,
-    sockets: &Sockets,
-    reaped: &mut Reaped,
-    counts: &mut Counts,
-) {
-    match Tag::unpack(completion.tag) {
-        Tag::Receive { slot, generation } => {
-            if !completion.more {
-                reaped.ended.push((slot, generation));
-            }
-            match (completion.result, completion.buffer) {
-                (Ok(filled), Some(buffer)) => {
-                    let waiting = Waiting {
-                        slot,
-                        generation,
-                        filled,
-                        buffer,
-                    };
-                    if sockets.is_request(slot) {
-                        reaped.requests.push_back(waiting);
-                    } else {
-                        reaped.media.push_back(waiting);
-                    }
-                }
-                (result, buffer) => {
-                    reaped.spare.extend(buffer);
-                    match result {
-                        Err(Errno::ENOBUFS) => counts.buffers_exhausted += 1,
-                        // The end of a relay we close.
-                        Ok(_) | Err(Errno::ECANCELED) => {}
-                        Err(_) => counts.receive_errors += 1,
-                    }
-                }
-            }
-        }
-        Tag::Closed { slot, generation } => reaped.closed.push((slot, generation)),
-        Tag::Send { transmit } => {
-            if let Err(errno) = completion.result {
-                reaped.failed.push((transmit, errno));
-            }
-        }
-        Tag::Resend => {
-            if let Err(errno) = completion.result {
-                counts.not_sent(errno, 1);
-            }
-        }
-        Tag::Wake => reaped.woken = true,
-        Tag::Other => {}
     }
 }
 
@@ -524,26 +443,6 @@ fn slot(
         headroom: recv::OFFSET as u16,
         ecn: Ecn(received.ecn),
     })
-}
-
-impl Counts {
-    #[cold]
-    fn not_sent(&mut self, errno: Errno, datagrams: u64) {
-        let count = match errno {
-            Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM => &mut self.would_block,
-            // Unreachable peers, by routing, ICMP or a local firewall.
-            Errno::ECONNREFUSED
-            | Errno::EHOSTUNREACH
-            | Errno::ENETUNREACH
-            | Errno::EHOSTDOWN
-            | Errno::ENETDOWN
-            | Errno::EACCES
-            | Errno::EPERM => &mut self.unreachable,
-            Errno::EMSGSIZE => &mut self.message_size,
-            _ => &mut self.other,
-        };
-        *count += datagrams;
-    }
 }
 
 const _: () = assert!(recv::OFFSET >= RxBatch::HEADROOM);

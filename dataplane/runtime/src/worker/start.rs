@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crossbeam_channel::Sender;
 use forebay_engine::Shard;
 use forebay_sys::ring::{Ring, RingConfig};
 use forebay_sys::sockets::{self as kernel_sockets, Role, Tuning};
@@ -16,10 +15,10 @@ use super::boot::{BootReport, Feature, Memory, SocketBuffers};
 use super::error::StartError;
 use super::handle::WorkerHandle;
 use super::mailbox::Mailbox;
-use super::rounds::Worker;
+use super::rounds::{Control, Worker};
 use super::sockets::{Sockets, files};
 use super::system_calls::ALLOWED;
-use super::{StatsPage, WorkerConfig, WorkerReport};
+use super::{StatsPage, WorkerConfig};
 
 /// Reports that may wait for the control thread: a quarter of a second of the
 /// fastest allocation rate.
@@ -42,11 +41,15 @@ pub fn spawn(config: WorkerConfig) -> Result<WorkerHandle, StartError> {
     let (reports, receiver) = crossbeam_channel::bounded(REPORTS);
     let (started, outcome) = crossbeam_channel::bounded(1);
     let thread = {
-        let (mailbox, stats) = (Arc::clone(&mailbox), Arc::clone(&stats));
+        let control = Control {
+            mailbox: Arc::clone(&mailbox),
+            reports,
+            page: Arc::clone(&stats),
+        };
         std::thread::Builder::new()
             .name(format!("fb-worker-{index}"))
             .spawn(move || {
-                let worker = match build(config, reader, mailbox, stats, reports) {
+                let worker = match build(config, reader, control) {
                     Ok((worker, boot)) => {
                         let _ = started.send(Ok(boot));
                         worker
@@ -99,9 +102,7 @@ fn check(config: &WorkerConfig) -> Result<(), StartError> {
 fn build(
     config: WorkerConfig,
     wake: OwnedFd,
-    mailbox: Arc<Mailbox>,
-    page: Arc<StatsPage>,
-    reports: Sender<WorkerReport>,
+    control: Control,
 ) -> Result<(Worker, BootReport), String> {
     if let Some(core) = config.core
         && !affinity::pin(core)
@@ -169,16 +170,7 @@ fn build(
     shard.set_credentials(&config.credentials);
     shard.set_policy(&config.policy);
     let buffers = usize::from(config.buffers) + usize::from(request_buffers);
-    let mut worker = Worker::new(
-        ring,
-        shard,
-        sockets,
-        mailbox,
-        reports,
-        page,
-        buffers,
-        requests_per_batch,
-    );
+    let mut worker = Worker::new(ring, shard, sockets, control, buffers, requests_per_batch);
     worker.open(listeners).map_err(|error| error.to_string())?;
 
     boot.relay_ports = worker.sockets.totals().ports;

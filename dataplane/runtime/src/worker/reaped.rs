@@ -1,0 +1,98 @@
+//! What the completions of a round ask for, collected while the ring is
+//! borrowed and acted upon afterwards.
+
+use std::collections::VecDeque;
+
+use forebay_sys::Errno;
+use forebay_sys::ring::Completion;
+
+use super::publish::Counts;
+use super::sockets::Sockets;
+use super::tag::Tag;
+
+/// A datagram that waits in its buffer to be handled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+    pub(super) filled: u32,
+    pub(super) buffer: u16,
+}
+
+/// See the module documentation.
+#[derive(Debug, Default)]
+pub(super) struct Reaped {
+    pub(super) requests: VecDeque<Waiting>,
+    pub(super) media: VecDeque<Waiting>,
+    pub(super) ended: Vec<(u32, u32)>,
+    pub(super) closed: Vec<(u32, u32)>,
+    pub(super) failed: Vec<(u32, Errno)>,
+    /// Buffers with nothing in them that anybody wants.
+    pub(super) spare: Vec<u16>,
+    pub(super) woken: bool,
+}
+
+impl Reaped {
+    /// Room for as many datagrams as there are buffers.
+    pub(super) fn new(buffers: usize) -> Self {
+        Self {
+            requests: VecDeque::with_capacity(buffers),
+            media: VecDeque::with_capacity(buffers),
+            ..Self::default()
+        }
+    }
+
+    /// Bytes of memory, taken at construction.
+    pub(super) fn memory(&self) -> usize {
+        (self.requests.capacity() + self.media.capacity()) * size_of::<Waiting>()
+    }
+
+    /// Sorts one completion.
+    #[inline]
+    pub(super) fn sort(&mut self, completion: Completion, sockets: &Sockets, counts: &mut Counts) {
+        match Tag::unpack(completion.tag) {
+            Tag::Receive { slot, generation } => {
+                if !completion.more {
+                    self.ended.push((slot, generation));
+                }
+                match (completion.result, completion.buffer) {
+                    (Ok(filled), Some(buffer)) => {
+                        let waiting = Waiting {
+                            slot,
+                            generation,
+                            filled,
+                            buffer,
+                        };
+                        if sockets.is_request(slot) {
+                            self.requests.push_back(waiting);
+                        } else {
+                            self.media.push_back(waiting);
+                        }
+                    }
+                    (result, buffer) => {
+                        self.spare.extend(buffer);
+                        match result {
+                            Err(Errno::ENOBUFS) => counts.buffers_exhausted += 1,
+                            // The end of a relay we close.
+                            Ok(_) | Err(Errno::ECANCELED) => {}
+                            Err(_) => counts.receive_errors += 1,
+                        }
+                    }
+                }
+            }
+            Tag::Closed { slot, generation } => self.closed.push((slot, generation)),
+            Tag::Send { transmit } => {
+                if let Err(errno) = completion.result {
+                    self.failed.push((transmit, errno));
+                }
+            }
+            Tag::Resend => {
+                if let Err(errno) = completion.result {
+                    counts.not_sent(errno, 1);
+                }
+            }
+            Tag::Wake => self.woken = true,
+            Tag::Other => {}
+        }
+    }
+}

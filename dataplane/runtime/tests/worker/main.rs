@@ -1,0 +1,11 @@
+//! Workers on real sockets, loopback only, both address families.
+
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
+
+mod client;
+mod commands;
+mod flood;
+mod host;
+mod many;
+mod media;
+mod start;
