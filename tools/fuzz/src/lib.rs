@@ -7,6 +7,7 @@ mod config;
 mod demux;
 mod ipc;
 mod send_indication;
+mod shard;
 mod stun;
 
 /// A function to fuzz and the name of its folder in `corpus/`.
@@ -19,7 +20,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -39,6 +40,10 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "send_indication",
         run: send_indication::run,
+    },
+    Target {
+        name: "shard",
+        run: shard::run,
     },
     Target {
         name: "stun",

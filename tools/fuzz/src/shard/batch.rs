@@ -1,0 +1,135 @@
+//! Invariants of one batch: what the shard hands out is exactly what the
+//! kernel can be given.
+
+use std::collections::HashSet;
+
+use forebay_engine::{Arena, RxSlot, Transmit, TxBatch};
+use forebay_turn::SocketId;
+use forebay_wire::stun::{Class, Message, Method};
+use forebay_wire::{ChannelData, Protocol};
+
+use super::places::{CLIENTS, LISTENERS};
+
+/// A batch after `handle`, with what the receive memory held before.
+pub(super) struct Handled<'a> {
+    pub(super) slots: &'a [RxSlot],
+    pub(super) before: &'a [u8],
+    pub(super) memory: &'a [u8],
+    pub(super) tx: &'a TxBatch,
+    /// Relay sockets that are open.
+    pub(super) open: &'a HashSet<SocketId>,
+}
+
+impl Handled<'_> {
+    /// Checks every transmit and returns the answers' bytes by client.
+    pub(super) fn check(&self) -> Vec<(usize, Vec<u8>)> {
+        for slot in self.slots {
+            let payload = slot.start as usize..(slot.start + slot.len) as usize;
+            assert_eq!(
+                self.memory[payload.clone()],
+                self.before[payload],
+                "payload is never written"
+            );
+        }
+        let mut used = HashSet::new();
+        let mut answers = Vec::new();
+        for transmit in &self.tx.transmits {
+            let bytes = self.gather(transmit, &mut used);
+            segments(transmit);
+            assert!(transmit.ecn.0 <= 3);
+            let socket = transmit.socket.0 as usize;
+            if socket >= LISTENERS.len() {
+                assert!(
+                    self.open.contains(&transmit.socket),
+                    "sends from a closed relay"
+                );
+                assert!(
+                    !LISTENERS.contains(&transmit.destination),
+                    "relays to the server itself"
+                );
+                continue;
+            }
+            let client = CLIENTS
+                .iter()
+                .position(|c| *c == (transmit.destination, transmit.socket));
+            let client = client.expect("answers and media go to clients on their own listener");
+            assert_eq!(transmit.source, Some(LISTENERS[socket].ip()));
+            for datagram in bytes.chunks(transmit.segment.map_or(usize::MAX, usize::from)) {
+                if framed(datagram) {
+                    answers.push((client, datagram.to_vec()));
+                }
+            }
+        }
+        answers
+    }
+
+    /// Follows the pieces of a transmit.
+    fn gather(&self, transmit: &Transmit, used: &mut HashSet<u32>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut at = transmit.first;
+        for _ in 0..transmit.pieces {
+            assert!(used.insert(at), "a piece belongs to one transmit");
+            let piece = self.tx.pieces[at as usize];
+            let range = piece.start as usize..(piece.start + piece.len) as usize;
+            bytes.extend_from_slice(match piece.arena {
+                Arena::Headers => &self.tx.headers[range],
+                Arena::Received => {
+                    let inside = |slot: &RxSlot| {
+                        let from = slot.start - u32::from(slot.headroom);
+                        from <= piece.start && piece.start + piece.len <= slot.start + slot.len
+                    };
+                    assert!(
+                        self.slots.iter().any(inside),
+                        "a piece lies within one slot"
+                    );
+                    &self.memory[range]
+                }
+            });
+            at = piece.next;
+        }
+        assert_eq!(at, forebay_engine::Piece::END);
+        assert_eq!(bytes.len(), transmit.len as usize);
+        bytes
+    }
+}
+
+/// What the kernel asks of a GSO send.
+fn segments(transmit: &Transmit) {
+    let Some(segment) = transmit.segment else {
+        return assert_eq!(transmit.datagrams, 1);
+    };
+    let segment = u32::from(segment);
+    assert!(segment > 0 && transmit.datagrams > 1);
+    assert!(transmit.datagrams <= TxBatch::MAX_SEGMENTS && transmit.len <= TxBatch::MAX_BYTES);
+    assert_eq!(
+        transmit.len.div_ceil(segment),
+        u32::from(transmit.datagrams)
+    );
+}
+
+/// Whether what goes to a client is an answer; it is well-formed in any case.
+fn framed(datagram: &[u8]) -> bool {
+    if Protocol::of(datagram) == Protocol::ChannelData {
+        let message = ChannelData::parse(datagram).expect("well-formed ChannelData");
+        assert_eq!(
+            message.payload().len() + ChannelData::HEADER,
+            datagram.len()
+        );
+        return false;
+    }
+    let message = Message::parse(datagram).expect("a well-formed message");
+    assert_eq!(message.malformed(), None);
+    match message.class() {
+        Class::Indication => {
+            assert_eq!(message.method(), Method::DATA);
+            assert!(message.xor_peer_address().is_some() && message.data().is_some());
+            false
+        }
+        Class::Success => true,
+        Class::Error => {
+            assert!(message.error_code().is_some());
+            true
+        }
+        Class::Request => unreachable!("a server sends no requests"),
+    }
+}
