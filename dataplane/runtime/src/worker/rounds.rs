@@ -62,8 +62,8 @@ struct Rounds {
     housekept: Instant,
     /// Something happened since the page was last written.
     dirty: bool,
-    /// More relays are wanted than one round may open.
-    hungry: bool,
+    /// When to open more relays, if they are wanted.
+    refill_at: Option<Instant>,
     /// Commands wait in the mailbox.
     mail: bool,
     stopping: bool,
@@ -103,7 +103,7 @@ impl Worker {
                 unix_offset: 0,
                 housekept: Instant::default(),
                 dirty: true,
-                hungry: false,
+                refill_at: None,
                 mail: false,
                 stopping: false,
             },
@@ -132,10 +132,8 @@ impl Worker {
         }
         self.ring
             .read_wake(self.sockets.wake_slot(), Tag::Wake.pack())?;
-        while self
-            .sockets
-            .refill(&mut self.ring, &mut self.shard, self.state.now.instant)?
-        {}
+        let now = self.state.now.instant;
+        while self.sockets.refill(&mut self.ring, &mut self.shard, now)? == Some(now) {}
         self.housekeeping();
         Ok(())
     }
@@ -162,9 +160,11 @@ impl Worker {
         self.follow_up()?;
 
         self.tick();
-        self.state.hungry =
+        let opened = self.sockets.opened;
+        self.state.refill_at =
             self.sockets
                 .refill(&mut self.ring, &mut self.shard, self.state.now.instant)?;
+        self.state.dirty |= self.sockets.opened != opened;
         self.collect_batch();
         self.handle();
         let now = self.state.now;
@@ -191,14 +191,17 @@ impl Worker {
             // Taking more in would only use up buffers.
             return Wait::Not;
         }
-        if waiting > 0 || state.hungry || state.mail || state.stopping {
+        if waiting > 0 || state.mail || state.stopping {
             return Wait::Poll;
         }
         let mut until = state.now.instant + IDLE;
         if state.dirty {
             until = until.min(state.housekept + HOUSEKEEPING);
         }
-        if let Some(deadline) = self.shard.next_deadline() {
+        for deadline in [self.shard.next_deadline(), state.refill_at]
+            .into_iter()
+            .flatten()
+        {
             until = until.min(deadline);
         }
         match until.since(state.now.instant) {

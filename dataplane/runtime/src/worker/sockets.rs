@@ -96,6 +96,8 @@ pub(super) struct Sockets {
     paused_until: Instant,
     /// Where the search for a relay address of each family goes on.
     turn: [usize; 2],
+    /// Relays opened since the worker started.
+    pub(super) opened: u64,
     pub(super) open_errors: u64,
     pub(super) listener_drops: u64,
     pub(super) relay_drops: u64,
@@ -136,6 +138,7 @@ impl Sockets {
             ended: Vec::with_capacity(sockets as usize + listeners.len()),
             paused_until: Instant::default(),
             turn: [0; 2],
+            opened: 0,
             open_errors: 0,
             listener_drops: 0,
             relay_drops: 0,
@@ -310,30 +313,24 @@ impl Sockets {
     }
 
     /// Opens relays until the shard has enough in hand, a bounded number per
-    /// call. True when more are wanted.
+    /// call. Gives the time to go on at, when more are wanted.
     pub(super) fn refill(
         &mut self,
         ring: &mut Ring,
         shard: &mut Shard,
         now: Instant,
-    ) -> Result<bool, RingFailed> {
-        if now < self.paused_until {
-            return Ok(false);
-        }
+    ) -> Result<Option<Instant>, RingFailed> {
         for _ in 0..OPENED_PER_ROUND {
             let [v4, v6] = self.wanted(shard);
             if v4 + v6 == 0 {
-                return Ok(false);
+                return Ok(None);
             }
-            if let Err(stop) = self.open_one(ring, shard, v6 > v4, now)? {
-                if stop {
-                    self.paused_until = now + PAUSE;
-                    return Ok(false);
-                }
-                continue;
+            if now < self.paused_until {
+                return Ok(Some(self.paused_until));
             }
+            self.open_one(ring, shard, v6 > v4, now)?;
         }
-        Ok(self.wanted(shard) != [0, 0])
+        Ok((self.wanted(shard) != [0, 0]).then_some(now))
     }
 
     /// Requests that may be handled before the next refill: with fewer relays
@@ -358,29 +355,29 @@ impl Sockets {
         v4.min(v6).max(1)
     }
 
-    /// Opens one relay socket and offers it. The inner error tells whether to
-    /// stop for a while.
+    /// Opens one relay socket and offers it, or pauses when there is no point
+    /// in trying the next.
     fn open_one(
         &mut self,
         ring: &mut Ring,
         shard: &mut Shard,
         v6: bool,
         now: Instant,
-    ) -> Result<Result<(), bool>, RingFailed> {
+    ) -> Result<(), RingFailed> {
         let count = self.relays.len();
         let turn = &mut self.turn[usize::from(v6)];
         let Some(index) = (0..count).map(|step| (*turn + step) % count).find(|index| {
             self.relays[*index].local.is_ipv6() == v6 && self.ports[*index].free() > 0
         }) else {
-            return Ok(Err(false));
+            return Ok(());
         };
         *turn = (index + 1) % count;
         let Some(slot) = self.free_slots.pop() else {
-            return Ok(Err(false));
+            return Ok(());
         };
         let Some(port) = self.ports[index].take(self.random.next()) else {
             self.free_slots.push(slot);
-            return Ok(Err(false));
+            return Ok(());
         };
         let relay = self.relays[index];
         let local = SocketAddr::new(relay.local, port);
@@ -388,17 +385,17 @@ impl Sockets {
             open(local, Role::Relay, self.tuning).and_then(|socket| ring.install(slot, socket));
         if let Err(errno) = opened {
             self.free_slots.push(slot);
-            let taken = errno == Errno::EADDRINUSE;
-            if taken {
+            if errno == Errno::EADDRINUSE {
                 self.ports[index].set_aside(port, now + ASIDE);
             } else {
                 // Descriptors, memory or the address itself: another port
                 // would fare no better.
                 self.ports[index].give(port);
                 self.open_errors += 1;
+                self.paused_until = now + PAUSE;
                 tracing::debug!(%local, %errno, "cannot open a relay socket");
             }
-            return Ok(Err(!taken));
+            return Ok(());
         }
         let generation = self.slots[slot as usize].generation;
         self.slots[slot as usize] = Slot {
@@ -415,10 +412,12 @@ impl Sockets {
             relayed: RelayedAddr(SocketAddr::new(relay.public, port)),
         };
         if shard.offer_relay(offer).is_err() {
+            // It has as many as it has room for allocations.
+            self.paused_until = now + PAUSE;
             self.close(ring, SocketId(slot))?;
-            return Ok(Err(true));
         }
-        Ok(Ok(()))
+        self.opened += 1;
+        Ok(())
     }
 
     /// Tries ports again that other programs had.
