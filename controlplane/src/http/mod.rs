@@ -1,0 +1,197 @@
+//! What is served over HTTP.
+
+mod credentials;
+mod error;
+mod limiter;
+mod page;
+mod serve;
+mod status;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Extension, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use tokio::sync::watch;
+
+use error::ApiError;
+use limiter::Limiter;
+pub use serve::serve;
+
+use crate::link::LinkView;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// What every handler sees.
+#[derive(Debug)]
+pub struct App {
+    /// What is in force.
+    pub settings: watch::Receiver<Arc<Settings>>,
+    /// How things stand with the data plane.
+    pub link: watch::Receiver<LinkView>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    limiter: Limiter,
+}
+
+impl App {
+    /// Ready to serve.
+    pub fn new(
+        settings: watch::Receiver<Arc<Settings>>,
+        link: watch::Receiver<LinkView>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            settings,
+            link,
+            metrics,
+            limiter: Limiter::new(),
+        }
+    }
+}
+
+/// The API, the page and the health endpoints; metrics unless they have an
+/// address of their own.
+pub fn public(app: Arc<App>) -> Router {
+    let metrics = app.settings.borrow().config.metrics.clone();
+    let mut router = Router::new()
+        .route("/v1/turn/credentials", post(credentials::create))
+        .route("/healthz", get(status::health))
+        .route("/readyz", get(status::ready));
+    for asset in page::ASSETS {
+        router = router.route(
+            asset.path,
+            get(move |state: State<Arc<App>>| page::serve(state, asset)),
+        );
+    }
+    if metrics.enabled && metrics.listen.is_none() {
+        router = router.route("/metrics", get(status::metrics));
+    }
+    finish(router, app)
+}
+
+/// The metrics alone.
+pub fn metrics(app: Arc<App>) -> Router {
+    finish(Router::new().route("/metrics", get(status::metrics)), app)
+}
+
+fn finish(router: Router<Arc<App>>, app: Arc<App>) -> Router {
+    router
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .layer(middleware::from_fn_with_state(app.clone(), around))
+        .with_state(app)
+}
+
+/// Around every request: its address is budgeted, its answer is counted and
+/// gets the headers that keep a browser safe.
+async fn around(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<SocketAddr>,
+    path: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let start = Instant::now();
+    let route = path
+        .as_ref()
+        .map_or("other", |path| known_route(path.as_str()));
+    let settings = app.settings.borrow().clone();
+    let limited = route.starts_with("/v1/") && {
+        let limits = &settings.config.limits;
+        let client = client_address(peer.ip(), request.headers(), &settings);
+        !app.limiter
+            .admit(client, limits.requests_per_second, limits.burst, start)
+    };
+    let head = request.method() == Method::HEAD;
+    let mut response = if limited {
+        app.metrics.rate_limited.inc();
+        ApiError::rate_limited().into_response()
+    } else {
+        // A browser's cross-site request carries no key, so there is nothing
+        // to forge; the page is same-origin.
+        match tokio::time::timeout(settings.config.limits.request_timeout, next.run(request)).await
+        {
+            Ok(response) => response,
+            Err(_) => ApiError::timeout().into_response(),
+        }
+    };
+    if head {
+        *response.body_mut() = axum::body::Body::empty();
+    }
+    let headers = response.headers_mut();
+    for (name, value) in SAFETY {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    app.metrics
+        .count_request(route, response.status().as_u16(), start.elapsed());
+    response
+}
+
+/// Nothing but the page's own policy may loosen these.
+const SAFETY: [(HeaderName, &str); 6] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; frame-ancestors 'none'",
+    ),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+/// Routes as label values: the page's files count as one.
+fn known_route(pattern: &str) -> &'static str {
+    match pattern {
+        "/v1/turn/credentials" => "/v1/turn/credentials",
+        "/healthz" => "/healthz",
+        "/readyz" => "/readyz",
+        "/metrics" => "/metrics",
+        _ => "/",
+    }
+}
+
+/// The address a request is counted by: the connection's, or what trusted
+/// proxies say before it, read from the right.
+fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) -> IpAddr {
+    let trusted = |address: &IpAddr| {
+        let address = address.to_canonical();
+        settings
+            .config
+            .listen
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&address))
+    };
+    let mut client = peer.to_canonical();
+    if !trusted(&client) {
+        return client;
+    }
+    let forwarded = headers.get_all("x-forwarded-for");
+    let hops: Vec<&str> = forwarded
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .collect();
+    for hop in hops.iter().rev() {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else {
+            break;
+        };
+        client = address.to_canonical();
+        if !trusted(&client) {
+            break;
+        }
+    }
+    client
+}

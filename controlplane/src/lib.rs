@@ -1,0 +1,16 @@
+//! The control plane: it hands out TURN credentials, tells the data plane who
+//! may relay and whither, and shows how things stand. It never touches a
+//! packet of media, and the data plane goes on without it.
+
+pub mod api_keys;
+pub mod config;
+pub mod credentials;
+pub mod http;
+pub mod link;
+pub mod metrics;
+mod reload;
+mod run;
+pub mod secret_file;
+pub mod settings;
+
+pub use run::{StartError, run};
