@@ -1,2 +1,84 @@
-//! Placeholder.
-fn main() {}
+//! A TURN server by itself: one configuration file, no control plane.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use forebay_runtime::config::{Role, Settings, default_text};
+use forebay_runtime::service::{self, Options};
+
+const SOFTWARE: &str = concat!("forebay-turnd ", env!("CARGO_PKG_VERSION"));
+
+/// A TURN server (RFC 8656) on io_uring, configured by one file.
+///
+/// To begin: print the default configuration into a file, name a secret in it,
+/// check it, start.
+///
+///   forebay-turnd --print-default > turnd.toml
+///   openssl rand -hex 32 > turn.secret && chmod 600 turn.secret
+///   (set secrets = [{ id = "1", file = "turn.secret" }] in turnd.toml)
+///   forebay-turnd --config turnd.toml --check
+///   forebay-turnd --config turnd.toml
+///
+/// Signals: SIGHUP reads secrets, users and peer lists again. SIGTERM refuses
+/// new allocations and ends when the old ones have, at the latest after
+/// lifetimes.drain; a second SIGTERM, or SIGINT (Ctrl-C), ends at once.
+#[derive(Debug, Parser)]
+#[command(version, verbatim_doc_comment)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        default_value = "/etc/forebay/turnd.toml"
+    )]
+    config: PathBuf,
+    /// Validate the configuration, the files and the addresses it names, tell
+    /// what would be started, and end.
+    #[arg(long)]
+    check: bool,
+    /// Print the default configuration with every key explained, and end.
+    #[arg(long, conflicts_with = "check")]
+    print_default: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.print_default {
+        print!("{}", default_text(Role::Standalone));
+        return ExitCode::SUCCESS;
+    }
+    let options = Options {
+        config: arguments.config,
+        role: Role::Standalone,
+        software: SOFTWARE,
+    };
+    let done = if arguments.check {
+        check(&options)
+    } else {
+        run(&options)
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("forebay-turnd: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(options: &Options) -> Result<(), String> {
+    for line in service::check(options).map_err(|error| error.to_string())? {
+        println!("{line}");
+    }
+    println!("{}: good", options.config.display());
+    Ok(())
+}
+
+fn run(options: &Options) -> Result<(), String> {
+    let settings =
+        Settings::load(&options.config, options.role).map_err(|error| error.to_string())?;
+    service::init_logging(&settings.log)?;
+    service::run(settings, options).map_err(|error| error.to_string())
+}

@@ -4,4 +4,5 @@ pub mod config;
 pub mod control;
 pub mod metrics;
 pub mod node;
+pub mod service;
 pub mod worker;

@@ -131,7 +131,7 @@ fn wrong_values_are_refused_with_their_place() {
         ),
         (
             "[peers]\ndeny = [\"10.0.0/8\"]\n",
-            "t.toml:2:9:",
+            "t.toml:2:8:",
             "neither a network",
         ),
         (

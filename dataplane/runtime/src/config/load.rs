@@ -59,6 +59,32 @@ impl Settings {
             Err(fail(problems))
         }
     }
+
+    /// Dotted names of the keys in which two settings differ.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let table = |settings: &Self| toml::Table::try_from(settings).unwrap_or_default();
+        let (ours, theirs) = (table(self), table(other));
+        let mut names = Vec::new();
+        for section in Self::KEYS {
+            let (a, b) = (ours.get(section.name), theirs.get(section.name));
+            if a == b {
+                continue;
+            }
+            let keys = section.table.unwrap_or(&[]);
+            if keys.is_empty() {
+                names.push(section.name.to_owned());
+            }
+            for key in keys {
+                let of = |value: Option<&toml::Value>| {
+                    value.and_then(|value| value.get(key.name)).cloned()
+                };
+                if of(a) != of(b) {
+                    names.push(join(section.name, key.name));
+                }
+            }
+        }
+        names
+    }
 }
 
 /// Finds every unknown key at once (serde stops at the first) and remembers

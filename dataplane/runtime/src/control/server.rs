@@ -89,6 +89,11 @@ impl ControlServer {
         })
     }
 
+    /// Whether a controller has set the peer policy.
+    pub fn policy_is_set(&self) -> bool {
+        self.in_force.policy.is_some()
+    }
+
     /// What to poll before the next turn.
     pub fn poll_fds<'a>(&'a self, fds: &mut Vec<PollFd<'a>>) {
         if Instant::now() >= self.accept_again {

@@ -280,7 +280,7 @@ fn stop_all(workers: Vec<WorkerHandle>) -> Option<WorkerFailed> {
             if worker.is_finished() || worker.send(WorkerCommand::Stop).is_ok() {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
     let mut first = None;

@@ -1,0 +1,61 @@
+//! `--check`: everything short of starting.
+
+use std::net::IpAddr;
+
+use super::{Options, ServiceError};
+use crate::config::{Role, Settings, load_credentials};
+use crate::node::{Host, Plan, can_bind};
+
+/// Validates configuration, credential files and addresses, and tells what
+/// would be started, a line each.
+pub fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
+    let settings = Settings::load(&options.config, options.role)?;
+    let mut lines = Vec::new();
+    if options.role == Role::Standalone {
+        let credentials = load_credentials(&settings.auth, &options.config)?;
+        lines.push(format!(
+            "{} secrets, {} users",
+            credentials.secrets.len(),
+            credentials.users.len()
+        ));
+    }
+    let plan = Plan::new(&settings, &Host::survey()).map_err(|error| ServiceError::Plan {
+        file: options.config.clone(),
+        error,
+    })?;
+    let bindable = |key, address: IpAddr| {
+        can_bind(address).map_err(|error| ServiceError::Address {
+            key,
+            address,
+            error,
+        })
+    };
+    for address in &plan.listen {
+        bindable("listen.udp", address.ip())?;
+        lines.push(format!("listens on udp {address}"));
+    }
+    for relay in &plan.relays {
+        bindable("relay.addresses", relay.local)?;
+        if relay.local == relay.public {
+            lines.push(format!("relays from {}", relay.local));
+        } else {
+            lines.push(format!(
+                "relays from {}, told to clients as {}",
+                relay.local, relay.public
+            ));
+        }
+    }
+    if let Some(metrics) = settings.metrics.listen {
+        bindable("metrics.listen", metrics.ip())?;
+        lines.push(format!("metrics on http://{metrics}/metrics"));
+    }
+    lines.push(format!(
+        "{} workers on cores {:?}, {} relay ports, room for {} allocations each",
+        plan.cores.len(),
+        plan.cores,
+        plan.ports.iter().map(Vec::len).sum::<usize>(),
+        plan.turn.capacity.allocations,
+    ));
+    lines.extend(plan.chosen.iter().cloned());
+    Ok(lines)
+}
