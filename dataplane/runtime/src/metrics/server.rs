@@ -97,9 +97,8 @@ async fn serve(listener: TcpListener, status: Arc<Status>) -> std::io::Result<()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
                 .serve_connection(TokioIo::new(stream), service);
-            match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
-                Ok(Err(error)) => debug!("metrics: {error}"),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+                debug!("metrics: {error}");
             }
             drop(permit);
         });

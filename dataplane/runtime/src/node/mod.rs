@@ -39,6 +39,7 @@ pub struct Node {
     credentials: Arc<Credentials>,
     policy: Arc<PeerPolicy>,
     drain_until: Option<Instant>,
+    drain_told: bool,
 }
 
 impl Node {
@@ -129,6 +130,7 @@ impl Node {
             credentials,
             policy,
             drain_until: None,
+            drain_told: false,
         };
         node.log_boot();
         Ok(node)
@@ -211,10 +213,18 @@ impl Node {
 
     /// Refuses new allocations from now on and sets the deadline for the old
     /// ones. A later call moves the deadline.
-    pub fn begin_drain(&mut self, within: Duration) -> Result<(), MailboxFull> {
+    pub fn begin_drain(&mut self, within: Duration) {
         self.status.set_draining();
         self.drain_until = Some(Instant::now() + within);
-        self.tell(&WorkerCommand::Drain)
+        self.drain_told = false;
+        self.repeat_drain();
+    }
+
+    /// Tells workers again whose mailbox was full when a drain began.
+    pub fn repeat_drain(&mut self) {
+        if self.drain_until.is_some() && !self.drain_told {
+            self.drain_told = self.tell(&WorkerCommand::Drain).is_ok();
+        }
     }
 
     /// Time until the drain's deadline; `None` when no drain is under way.

@@ -23,10 +23,11 @@ pub(super) struct Drain {
 
 impl Drain {
     /// Whether a drain is under way and has come to its end.
-    pub(super) fn is_over(&mut self, node: &Node, systemd: &mut Notifier) -> bool {
+    pub(super) fn is_over(&mut self, node: &mut Node, systemd: &mut Notifier) -> bool {
         let Some(left) = node.drain_time_left() else {
             return false;
         };
+        node.repeat_drain();
         let now = Instant::now();
         let begun = *self.begun.get_or_insert(now);
         let remaining = node.live();

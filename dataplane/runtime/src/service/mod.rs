@@ -140,9 +140,7 @@ fn serve(
                 systemd.ready();
             }
             Some(Told::Drain) if node.drain_time_left().is_none() => {
-                if node.begin_drain(reload.drain_deadline()).is_err() {
-                    warn!("a worker's mailbox is full; it may still take new allocations");
-                }
+                node.begin_drain(reload.drain_deadline());
             }
             Some(Told::Drain | Told::Stop) => {
                 info!(
