@@ -43,20 +43,39 @@ impl PrefixBudgets {
 
     /// Takes one answer from the client's prefix. False if none is left.
     pub(crate) fn take(&mut self, now: Instant, client: ClientAddr) -> bool {
-        if self.full_at.is_empty() {
+        let bucket = self.bucket(client);
+        let Some(full_at) = self.full_at.get(bucket).map(|&at| self.full_after(now, at)) else {
             return true;
+        };
+        let granted = self.grants(now, full_at);
+        if granted {
+            self.full_at[bucket] = full_at;
         }
+        granted
+    }
+
+    /// Whether an answer is left to the client's prefix.
+    pub(crate) fn has(&self, now: Instant, client: ClientAddr) -> bool {
+        self.full_at
+            .get(self.bucket(client))
+            .is_none_or(|&at| self.grants(now, self.full_after(now, at)))
+    }
+
+    fn bucket(&self, client: ClientAddr) -> usize {
         let hash = self.keyed.hash(|hasher| match client.0.ip() {
             IpAddr::V4(ip) => hasher.write_u32(ip.to_bits() >> 8),
             IpAddr::V6(ip) => hasher.write_u64((ip.to_bits() >> 72) as u64),
         });
-        let index = hash as usize & (Self::BUCKETS - 1);
-        let full_at = self.full_at[index].as_nanos().max(now.as_nanos()) + self.interval;
-        if full_at - now.as_nanos() > self.interval * self.burst {
-            return false;
-        }
-        self.full_at[index] = Instant::from_nanos(full_at);
-        true
+        hash as usize & (Self::BUCKETS - 1)
+    }
+
+    /// When the bucket would be full again after one more answer.
+    fn full_after(&self, now: Instant, full_at: Instant) -> Instant {
+        Instant::from_nanos(full_at.as_nanos().max(now.as_nanos()) + self.interval)
+    }
+
+    fn grants(&self, now: Instant, full_at: Instant) -> bool {
+        full_at.as_nanos() - now.as_nanos() <= self.interval * self.burst
     }
 
     pub(crate) fn memory(&self) -> usize {

@@ -230,6 +230,18 @@ impl Server {
             + self.tables.channels.capacity()
     }
 
+    /// Verifies the server's own invariants; for tests and simulators, never
+    /// called in production.
+    ///
+    /// # Errors
+    /// Which invariant does not hold.
+    pub fn check(&self) -> Result<(), &'static str> {
+        if self.accounts.total() != self.tables.allocations.len() {
+            return Err("accounts and allocations disagree on their number");
+        }
+        self.tables.check()
+    }
+
     /// Bytes of memory taken at construction.
     pub fn memory(&self) -> usize {
         size_of::<Self>()

@@ -91,6 +91,30 @@ fn who_is_authenticated_is_not_limited() {
 }
 
 #[test]
+fn guessing_ends_with_the_budget() {
+    let mut world = world();
+    let mut guesser = Client::new("198.18.7.1:4000", "alice", "wrong");
+    guesser.challenge(&mut world);
+    for _ in 0..30 {
+        let request = guesser.signed(Method::ALLOCATE, &|_| {});
+        let _ = world.raw(&guesser.tuple, &request);
+    }
+    // Not even the right password is looked at now, until the prefix can pay.
+    guesser.password = b"wonder".to_vec();
+    let request = guesser.signed(Method::ALLOCATE, &|message| {
+        message
+            .push(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
+            .unwrap();
+    });
+    assert_eq!(
+        world.raw(&guesser.tuple, &request),
+        Err(Refusal::PrefixBudget)
+    );
+    world.advance(secs(1));
+    assert_eq!(guesser.exchange(&mut world, &request).code(), 0);
+}
+
+#[test]
 fn every_unauthenticated_answer_is_paid_for() {
     // Wrong password under a good nonce.
     let mut world = world();

@@ -28,27 +28,21 @@ impl Server {
         if peers.clone().any(|peer| peer.is_ipv6() != v6) {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
-        // Judged before anything is installed. Addresses are few: an
-        // allocation's permissions are bounded, and more than that many in one
-        // request cannot be granted anyway.
-        let most = usize::from(self.limits.permissions_per_allocation);
-        if peers
-            .clone()
-            .take(most + 1)
-            .any(|peer| self.policy.reach(peer.ip()).is_err())
-        {
-            return Err(ErrorCode::FORBIDDEN);
-        }
         let before = self.permissions_of(slot);
         for peer in peers.clone() {
-            if self.tables.permission_of(slot, peer.ip()).is_none()
-                && !self
-                    .policy
-                    .reach(peer.ip())
-                    .is_ok_and(|reach| self.install(slot, peer.ip(), reach).is_some())
-            {
+            // What is installed has passed the policy already.
+            if self.tables.permission_of(slot, peer.ip()).is_some() {
+                continue;
+            }
+            let installed = match self.policy.reach(peer.ip()) {
+                Ok(reach) => self
+                    .install(slot, peer.ip(), reach)
+                    .ok_or(ErrorCode::INSUFFICIENT_CAPACITY),
+                Err(_) => Err(ErrorCode::FORBIDDEN),
+            };
+            if let Err(code) = installed {
                 self.uninstall(slot, before);
-                return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+                return Err(code);
             }
         }
         let expires = request.now.instant + self.lifetimes.permission;

@@ -85,6 +85,14 @@ impl Accounts {
         }
     }
 
+    /// Allocations over all users.
+    pub(crate) fn total(&self) -> usize {
+        (0..self.accounts.used())
+            .filter_map(|slot| self.accounts.get(slot))
+            .map(|account| account.allocations as usize)
+            .sum()
+    }
+
     pub(crate) fn memory(&self) -> usize {
         self.accounts.memory() + self.by_user.memory()
     }

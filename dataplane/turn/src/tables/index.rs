@@ -36,6 +36,10 @@ impl Index {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
     pub(crate) fn memory(&self) -> usize {
         self.table.allocation_size()
     }

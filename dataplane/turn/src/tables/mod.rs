@@ -3,6 +3,7 @@
 //! knows nothing of time, requests or policy.
 
 mod accounts;
+mod check;
 mod deletions;
 mod entries;
 mod index;

@@ -195,6 +195,7 @@ impl World {
                 event => self.events.push(event),
             }
         }
+        assert_eq!(self.server.check(), Ok(()));
     }
 
     /// Lets time pass and fires what is due, in order.
