@@ -9,7 +9,7 @@ use crate::ids::{
     AllocationId, ChannelNumber, ClientFlow, FiveTuple, PeerAddr, PeerFlow, SocketId,
 };
 use crate::server::Server;
-use crate::tables::{Allocation, Permission};
+use crate::tables::{Allocation, Channel, Permission};
 use crate::verdict::{Framing, Refusal, ToClient, ToPeer};
 
 impl Server {
@@ -46,11 +46,8 @@ impl Server {
         peer: PeerAddr,
     ) -> Result<ToPeer, Refusal> {
         let (slot, allocation) = self.live_allocation(now, tuple)?;
-        // A peer with a channel keeps the channel's flow, also while the
-        // channel is expired but its number not yet free.
-        if let Some(flow) = self.tables.channel_to(slot, peer.0)
-            && let Some(channel) = self.tables.channels.get(flow)
-        {
+        // A peer with a channel keeps the channel's flow.
+        if let Some((flow, channel)) = self.bound_channel(slot, peer.0) {
             self.live_permission(now, channel.permission)?;
             return Ok(ToPeer {
                 allocation: self.id(slot),
@@ -103,24 +100,23 @@ impl Server {
         } else {
             source
         };
-        let channel = self
-            .tables
-            .channel_to(slot, peer)
-            .and_then(|flow| self.tables.channels.get(flow));
-        let framing = if let Some(channel) = channel {
-            self.live_permission(now, channel.permission)?;
-            if now.instant < channel.expires {
-                Framing::Channel(channel.number)
-            } else {
+        let framing = match self.bound_channel(slot, peer) {
+            Some((_, channel)) => {
+                self.live_permission(now, channel.permission)?;
+                if now.instant < channel.expires {
+                    Framing::Channel(channel.number)
+                } else {
+                    Framing::DataIndication(PeerAddr(peer))
+                }
+            }
+            None => {
+                let found = self
+                    .tables
+                    .permission_of(slot, peer.ip())
+                    .ok_or(Refusal::NoPermission)?;
+                self.live_permission(now, found)?;
                 Framing::DataIndication(PeerAddr(peer))
             }
-        } else {
-            let found = self
-                .tables
-                .permission_of(slot, peer.ip())
-                .ok_or(Refusal::NoPermission)?;
-            self.live_permission(now, found)?;
-            Framing::DataIndication(PeerAddr(peer))
         };
         Ok(ToClient {
             allocation: self.id(slot),
@@ -128,6 +124,14 @@ impl Server {
             framing,
             flow: ClientFlow(slot),
         })
+    }
+
+    /// The channel of a peer, also while it is expired but its number not yet
+    /// free.
+    #[inline]
+    fn bound_channel(&self, allocation: u32, peer: SocketAddr) -> Option<(u32, &Channel)> {
+        let flow = self.tables.channel_to(allocation, peer)?;
+        Some((flow, self.tables.channels.get(flow)?))
     }
 
     /// Fast path: adds to an allocation's usage.
