@@ -14,7 +14,7 @@ mod world;
 
 use core::time::Duration;
 
-use forebay_turn::{Credentials, PeerPolicy};
+use forebay_turn::Credentials;
 use forebay_wire::ChannelData;
 use forebay_wire::stun::{Builder, Class, Method, TransactionId};
 
@@ -102,7 +102,7 @@ fn step(script: &mut Script<'_>, world: &mut World) -> Option<()> {
         _ => match script.byte()? % 6 {
             0 => world.set_policy(&places::policy()),
             1 => world.set_policy(&places::strict_policy()),
-            2 => world.set_policy(&PeerPolicy::default()),
+            2 => world.set_policy(&places::open_policy()),
             3 => world.shard.set_credentials(&requests::credentials()),
             4 => world.shard.set_credentials(&Credentials::default()),
             _ => world.shard.drain(),

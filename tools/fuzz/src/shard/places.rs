@@ -83,3 +83,12 @@ pub(super) fn strict_policy() -> PeerPolicy {
         ..policy()
     }
 }
+
+/// As [`policy`], without relays of this host and open to every port.
+pub(super) fn open_policy() -> PeerPolicy {
+    PeerPolicy {
+        relays: Vec::new(),
+        lowest_port: 1,
+        ..policy()
+    }
+}
