@@ -118,7 +118,9 @@ pub struct Secret {
     pub not_after: Option<UnixSeconds>,
 }
 
-/// A static user of the long-term credential mechanism (RFC 8489 §9.2).
+/// A static user of the long-term credential mechanism (RFC 8489 §9.2). Name
+/// and password are used as they are: OpaqueString preparation (RFC 8265), which
+/// leaves ASCII alone, is up to whoever chooses them.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct User {
     /// The username.

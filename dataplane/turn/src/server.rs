@@ -166,9 +166,15 @@ impl Server {
         self.draining = true;
     }
 
-    /// Hands in a ready relay socket. Given back when as many of its family
-    /// are in hand as there are free allocation slots, or 1024.
+    /// Hands in a ready relay socket.
+    ///
+    /// # Errors
+    /// Given back when as many of its family are in hand as there are free
+    /// allocation slots, or 1024, and when an allocation still has the socket.
     pub fn offer_relay(&mut self, relay: OfferedRelay) -> Result<(), OfferedRelay> {
+        if self.tables.allocation_behind(relay.socket).is_some() {
+            return Err(relay);
+        }
         self.relays.offer(relay, self.tables.allocations.room())?;
         self.tables.reserve_relay(relay.socket);
         Ok(())

@@ -78,6 +78,16 @@ fn integrity_without_its_companions_is_a_bad_request() {
 }
 
 #[test]
+fn what_is_not_understood_is_named_to_no_stranger() {
+    let mut world = World::new(config());
+    let mut alice = Client::alice(4000);
+    let request = alice.plain(Method::ALLOCATE, &|message| {
+        message.push_empty(AttributeType::DONT_FRAGMENT).unwrap();
+    });
+    assert_eq!(alice.exchange(&mut world, &request).code(), 401);
+}
+
+#[test]
 fn wrong_passwords_and_users_are_unauthenticated() {
     let mut world = World::new(config());
     for (name, password) in [

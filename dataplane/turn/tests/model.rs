@@ -45,6 +45,9 @@ enum Step {
         seconds: u64,
         timers: bool,
     },
+    Deny {
+        ip: Option<usize>,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -61,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => client.prop_map(|client| Step::Delete { client }),
         5 => (prop_oneof![1..50_u64, Just(299), Just(300), 1..700_u64], prop::bool::weighted(0.8))
             .prop_map(|(seconds, timers)| Step::Pass { seconds, timers }),
+        1 => proptest::option::of(0..IPS.len()).prop_map(|ip| Step::Deny { ip }),
     ];
     proptest::collection::vec(step, 1..60)
 }
@@ -97,6 +101,11 @@ impl Model {
         let channels = &self.channels;
         self.permissions
             .retain(|&ip, &mut ends| now < ends || channels.values().any(|entry| entry.0 == ip));
+    }
+
+    fn deny(&mut self, ip: usize) {
+        self.permissions.remove(&ip);
+        self.channels.retain(|_, entry| entry.0 != ip);
     }
 
     fn permit(&mut self, now: u64, ips: &[usize]) -> u16 {
@@ -191,6 +200,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
         .collect();
     let mut models: Vec<Option<Model>> = (0..CLIENTS).map(|_| None).collect();
     let mut now = 0;
+    let mut denied = None;
     for step in steps {
         for model in &mut models {
             if model.as_ref().is_some_and(|model| now >= model.ends) {
@@ -241,9 +251,11 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                     &mut world,
                     &named.iter().map(String::as_str).collect::<Vec<_>>(),
                 );
-                let expected = models[client]
-                    .as_mut()
-                    .map_or(437, |model| model.permit(now, &ips));
+                let expected = match &mut models[client] {
+                    None => 437,
+                    Some(_) if ips.iter().any(|&ip| Some(ip) == denied) => 403,
+                    Some(model) => model.permit(now, &ips),
+                };
                 prop_assert_eq!(code, expected, "{}", step_text);
             }
             Step::Bind {
@@ -253,10 +265,32 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
                 port,
             } => {
                 let code = clients[client].bind(&mut world, NUMBERS[number], &peer(ip, port));
-                let expected = models[client]
-                    .as_mut()
-                    .map_or(437, |model| model.bind(now, number, ip, port));
+                let expected = match &mut models[client] {
+                    None => 437,
+                    Some(model)
+                        if model.peer_of(number).is_none()
+                            && model.number_of(ip, port).is_none()
+                            && Some(ip) == denied =>
+                    {
+                        403
+                    }
+                    Some(model) => model.bind(now, number, ip, port),
+                };
                 prop_assert_eq!(code, expected, "{}", step_text);
+            }
+            Step::Deny { ip } => {
+                denied = ip;
+                world.server.set_policy(&forebay_turn::PeerPolicy {
+                    deny: ip
+                        .map(|ip| addr(&peer(ip, 0)).ip().into())
+                        .into_iter()
+                        .collect(),
+                    ..policy()
+                });
+                world.drain();
+                for model in models.iter_mut().flatten() {
+                    ip.inspect(|&ip| model.deny(ip));
+                }
             }
             Step::Delete { client } => {
                 if let Some(model) = models[client].take() {

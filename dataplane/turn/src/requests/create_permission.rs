@@ -1,13 +1,13 @@
 //! CreatePermission (RFC 8656 §10).
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use forebay_wire::clock::Instant;
 use forebay_wire::stun::ErrorCode;
 
 use crate::policy::Reach;
 use crate::server::Server;
-use crate::tables::{Link, Permission};
+use crate::tables::{Link, Permission, Tables};
 
 use super::Request;
 
@@ -28,21 +28,25 @@ impl Server {
         if peers.clone().any(|peer| peer.is_ipv6() != v6) {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
+        // What is installed has passed the policy already.
+        let missing =
+            |tables: &Tables, peer: &SocketAddr| tables.permission_of(slot, peer.ip()).is_none();
+        if peers
+            .clone()
+            .any(|peer| missing(&self.tables, &peer) && self.policy.reach(peer.ip()).is_err())
+        {
+            return Err(ErrorCode::FORBIDDEN);
+        }
         let before = self.permissions_of(slot);
         for peer in peers.clone() {
-            // What is installed has passed the policy already.
-            if self.tables.permission_of(slot, peer.ip()).is_some() {
-                continue;
-            }
-            let installed = match self.policy.reach(peer.ip()) {
-                Ok(reach) => self
-                    .install(slot, peer.ip(), reach)
-                    .ok_or(ErrorCode::INSUFFICIENT_CAPACITY),
-                Err(_) => Err(ErrorCode::FORBIDDEN),
-            };
-            if let Err(code) = installed {
+            if missing(&self.tables, &peer)
+                && !self
+                    .policy
+                    .reach(peer.ip())
+                    .is_ok_and(|reach| self.install(slot, peer.ip(), reach).is_some())
+            {
                 self.uninstall(slot, before);
-                return Err(code);
+                return Err(ErrorCode::INSUFFICIENT_CAPACITY);
             }
         }
         let expires = request.now.instant + self.lifetimes.permission;
