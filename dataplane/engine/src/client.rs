@@ -1,34 +1,36 @@
 //! What clients send: ChannelData and Send indications are unwrapped for the
 //! peer, other STUN messages are left for the second pass.
 
+use core::net::SocketAddr;
+use core::ops::Range;
+
 use forebay_turn::{ChannelNumber, ClientAddr, FiveTuple, PeerAddr, Refusal, ToPeer};
 use forebay_wire::stun::SendIndication;
 use forebay_wire::{ChannelData, Protocol};
 
 use crate::batch::{Arena, RxSlot};
 use crate::counters::DropReason;
-use crate::media::{Media, Moved};
+use crate::media::Media;
 use crate::runs::{Route, Span, same_address};
 
-/// A slot's datagrams as ranges of the receive memory.
-pub(crate) fn datagrams(slot: &RxSlot) -> impl Iterator<Item = core::ops::Range<usize>> + use<> {
-    let start = slot.start as usize;
-    let end = start + slot.len as usize;
+/// Visits a slot's datagrams as ranges of the receive memory; an empty slot is
+/// one empty datagram.
+#[inline]
+pub(crate) fn for_each_datagram(slot: &RxSlot, mut visit: impl FnMut(Range<usize>)) {
+    let mut at = slot.start as usize;
+    let end = at + slot.len as usize;
     let step = match usize::from(slot.segment) {
-        0 => usize::MAX,
+        0 => slot.len as usize,
         segment => segment,
     };
-    let mut at = start;
-    let mut first = true;
-    core::iter::from_fn(move || {
-        // An empty slot is one empty datagram.
-        if at >= end && !core::mem::take(&mut first) {
-            return None;
+    loop {
+        let next = (at + step).min(end);
+        visit(at..next);
+        at = next;
+        if at >= end {
+            return;
         }
-        first = false;
-        let next = at.saturating_add(step).min(end);
-        Some(core::mem::replace(&mut at, next)..next)
-    })
+    }
 }
 
 /// Whether a datagram on a listening socket is the second pass's.
@@ -40,77 +42,78 @@ impl Media<'_> {
     /// Relays what a slot of a listening socket holds. True if it also holds
     /// messages for the second pass.
     pub(crate) fn client_slot(&mut self, slot: &RxSlot) -> bool {
-        let mut requests = false;
         let last = &self.last_to_peer.tuple;
         if last.socket != slot.socket
             || !same_address(&last.client.0, &slot.source)
             || last.local != slot.local
         {
-            self.settle_to_peer();
-            self.last_to_peer.tuple = FiveTuple {
-                socket: slot.socket,
-                client: ClientAddr(slot.source),
-                local: slot.local,
-            };
-            self.last_to_peer.channel = 0;
+            self.turn_to_client(slot);
         }
-        for range in datagrams(slot) {
-            let start = range.start;
-            let Some(datagram) = self.memory.get(range) else {
-                self.drop(DropReason::Malformed, 1);
-                continue;
-            };
-            match Protocol::of(datagram) {
-                Protocol::ChannelData => match ChannelData::parse(datagram) {
-                    Ok(message) => {
-                        let (number, len) = (message.number(), message.payload().len() as u32);
-                        let payload = Span {
-                            arena: Arena::Received,
-                            start: (start + ChannelData::HEADER) as u32,
-                            len,
-                        };
-                        self.channel_data(slot, number, payload);
-                    }
-                    Err(_) => self.drop(DropReason::Malformed, 1),
-                },
-                Protocol::Stun if SendIndication::claimed_by(datagram) => {
-                    match SendIndication::parse(datagram) {
-                        // We never set DF, so the attribute is one we do not
-                        // support: the indication is discarded (RFC 8656 §11.2).
-                        Ok(message) if message.dont_fragment => {
-                            self.drop(DropReason::Unexpected, 1);
-                        }
-                        Ok(message) => {
-                            let payload = Span {
-                                arena: Arena::Received,
-                                start: start as u32 + message.offset,
-                                len: message.len.into(),
-                            };
-                            self.send_indication(slot, PeerAddr(message.peer), payload);
-                        }
-                        Err(_) => self.drop(DropReason::Malformed, 1),
-                    }
-                }
-                Protocol::Stun => requests = true,
-                _ => self.drop(DropReason::UnknownProtocol, 1),
-            }
-        }
+        let mut requests = false;
+        for_each_datagram(slot, |range| match self.client_datagram(slot, range) {
+            Ok(request) => requests |= request,
+            Err(reason) => self.drop(reason, 1),
+        });
         requests
     }
 
-    fn channel_data(&mut self, slot: &RxSlot, number: u16, payload: Span) {
-        if self.last_to_peer.channel != number {
-            self.look_up_channel(number);
-        }
-        let last = &mut self.last_to_peer;
-        let relayed = match &last.verdict {
-            Ok((_, route)) => self.to_peers.push(self.tx, route, slot.ecn, [payload]),
-            Err(refusal) => Err(DropReason::from(*refusal)),
+    /// True if the datagram is for the second pass.
+    #[inline]
+    fn client_datagram(&mut self, slot: &RxSlot, range: Range<usize>) -> Result<bool, DropReason> {
+        let start = range.start as u32;
+        let datagram = self.memory.get(range).ok_or(DropReason::Malformed)?;
+        let (offset, len) = match Protocol::of(datagram) {
+            Protocol::ChannelData => {
+                let message = ChannelData::parse(datagram).map_err(|_| DropReason::Malformed)?;
+                let (number, len) = (message.number(), message.payload().len() as u32);
+                if self.last_to_peer.channel != number {
+                    self.look_up_channel(number);
+                }
+                (ChannelData::HEADER as u32, len)
+            }
+            Protocol::Stun if SendIndication::claimed_by(datagram) => {
+                let message = SendIndication::parse(datagram).map_err(|_| DropReason::Malformed)?;
+                // We never set DF, so the attribute is one we do not support:
+                // the indication is discarded (RFC 8656 §11.2).
+                if message.dont_fragment {
+                    return Err(DropReason::Unexpected);
+                }
+                let last = self.last_to_peer.peer.as_ref();
+                if !last.is_some_and(|last| same_address(last, &message.peer)) {
+                    self.look_up_peer_address(message.peer);
+                }
+                (message.offset, message.len.into())
+            }
+            Protocol::Stun => return Ok(true),
+            _ => return Err(DropReason::UnknownProtocol),
         };
-        match relayed {
-            Ok(()) => last.moved.add(payload.len),
-            Err(reason) => self.drop(reason, 1),
+        let last = &mut self.last_to_peer;
+        match &last.verdict {
+            Ok((_, route)) => {
+                let payload = Span {
+                    arena: Arena::Received,
+                    start: start + offset,
+                    len,
+                };
+                self.to_peers.push(self.tx, route, slot.ecn, [payload])?;
+                last.moved.add(len);
+                Ok(false)
+            }
+            Err(refusal) => Err(DropReason::from(*refusal)),
         }
+    }
+
+    #[inline(never)]
+    fn turn_to_client(&mut self, slot: &RxSlot) {
+        self.settle_to_peer();
+        let last = &mut self.last_to_peer;
+        last.tuple = FiveTuple {
+            socket: slot.socket,
+            client: ClientAddr(slot.source),
+            local: slot.local,
+        };
+        last.channel = 0;
+        last.peer = None;
     }
 
     #[inline(never)]
@@ -118,32 +121,23 @@ impl Media<'_> {
         self.settle_to_peer();
         let last = &mut self.last_to_peer;
         last.channel = number;
+        last.peer = None;
         last.verdict = ChannelNumber::new(number)
             .ok_or(Refusal::Malformed)
             .and_then(|channel| self.server.channel_to_peer(self.now, &last.tuple, channel))
             .map(|to| (to.allocation, route(&to)));
     }
 
-    fn send_indication(&mut self, slot: &RxSlot, peer: PeerAddr, payload: Span) {
-        let relayed = self
+    #[inline(never)]
+    fn look_up_peer_address(&mut self, peer: SocketAddr) {
+        self.settle_to_peer();
+        let last = &mut self.last_to_peer;
+        last.channel = 0;
+        last.peer = Some(peer);
+        last.verdict = self
             .server
-            .send_to_peer(self.now, &self.last_to_peer.tuple, peer)
-            .map_err(DropReason::from)
-            .and_then(|to| {
-                self.to_peers
-                    .push(self.tx, &route(&to), slot.ecn, [payload])?;
-                Ok(to.allocation)
-            });
-        match relayed {
-            Ok(allocation) => self.account_to_peer(
-                allocation,
-                Moved {
-                    packets: 1,
-                    bytes: payload.len,
-                },
-            ),
-            Err(reason) => self.drop(reason, 1),
-        }
+            .send_to_peer(self.now, &last.tuple, PeerAddr(peer))
+            .map(|to| (to.allocation, route(&to)));
     }
 }
 

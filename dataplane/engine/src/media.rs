@@ -41,11 +41,13 @@ impl Moved {
     }
 }
 
-/// The verdict on the last ChannelData message.
+/// The verdict on what a client sent last.
 pub(crate) struct LastToPeer {
     pub(crate) tuple: FiveTuple,
-    /// Zero: nothing remembered.
+    /// The channel it is about, or zero.
     pub(crate) channel: u16,
+    /// The peer of the Send indication it is about.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) verdict: Result<(AllocationId, Route), Refusal>,
     pub(crate) moved: Moved,
 }
@@ -72,6 +74,7 @@ impl LastToPeer {
                 local: UNSPECIFIED.ip(),
             },
             channel: 0,
+            peer: None,
             verdict: Err(Refusal::NoAllocation),
             moved: Moved {
                 packets: 0,
@@ -101,15 +104,20 @@ impl Media<'_> {
         self.counters.drop(reason, packets);
     }
 
-    /// Settles what the remembered verdict towards a peer moved.
+    /// Puts what the remembered verdict towards a peer moved on its account.
     pub(crate) fn settle_to_peer(&mut self) {
         let moved = core::mem::take(&mut self.last_to_peer.moved);
-        if let Ok((allocation, _)) = self.last_to_peer.verdict {
-            self.account_to_peer(allocation, moved);
+        if let Ok((allocation, _)) = self.last_to_peer.verdict
+            && moved.packets > 0
+        {
+            self.server
+                .count_to_peer(allocation, moved.packets, moved.bytes);
+            self.counters.to_peer_packets += u64::from(moved.packets);
+            self.counters.to_peer_bytes += u64::from(moved.bytes);
         }
     }
 
-    /// Settles what the remembered verdict towards a client moved.
+    /// Puts what the remembered verdict towards a client moved on its account.
     pub(crate) fn settle_to_client(&mut self) {
         let moved = core::mem::take(&mut self.last_to_client.moved);
         if let Ok((allocation, ..)) = self.last_to_client.verdict
@@ -119,15 +127,6 @@ impl Media<'_> {
                 .count_to_client(allocation, moved.packets, moved.bytes);
             self.counters.to_client_packets += u64::from(moved.packets);
             self.counters.to_client_bytes += u64::from(moved.bytes);
-        }
-    }
-
-    pub(crate) fn account_to_peer(&mut self, allocation: AllocationId, moved: Moved) {
-        if moved.packets > 0 {
-            self.server
-                .count_to_peer(allocation, moved.packets, moved.bytes);
-            self.counters.to_peer_packets += u64::from(moved.packets);
-            self.counters.to_peer_bytes += u64::from(moved.bytes);
         }
     }
 }

@@ -7,7 +7,7 @@ use forebay_wire::ChannelData;
 use forebay_wire::stun::{TransactionId, data_indication};
 
 use crate::batch::{Arena, Ecn, RxSlot, TxBatch};
-use crate::client::datagrams;
+use crate::client::for_each_datagram;
 use crate::counters::DropReason;
 use crate::media::Media;
 use crate::runs::{Route, Span, same_address};
@@ -93,8 +93,7 @@ impl Media<'_> {
                 *self.transactions = frame.transactions;
             }
             Err(refusal) => {
-                let count = datagrams(slot).count() as u64;
-                self.drop(refusal.into(), count);
+                for_each_datagram(slot, |_| self.drop(refusal.into(), 1));
             }
         }
     }
@@ -123,20 +122,18 @@ impl Media<'_> {
     /// lie against each other, so theirs comes from the header arena: once for
     /// all of equal size.
     fn wrap<F: Frame>(&mut self, slot: &RxSlot, route: &Route, frame: &mut F) {
+        let start = slot.start as usize;
         let mut shared: Option<(u32, Span)> = None;
-        for (index, range) in datagrams(slot).enumerate() {
+        for_each_datagram(slot, |range| {
             let len = range.len() as u32;
             let payload = Span {
                 arena: Arena::Received,
                 start: range.start as u32,
                 len,
             };
-            let wrapped = if index == 0 {
-                let headroom = range.start.saturating_sub(slot.headroom.into());
-                let before = self
-                    .memory
-                    .get_mut(headroom..range.start)
-                    .unwrap_or_default();
+            let wrapped = if range.start == start {
+                let headroom = start.saturating_sub(slot.headroom.into());
+                let before = self.memory.get_mut(headroom..start).unwrap_or_default();
                 match frame.header(before, len) {
                     None => Err(DropReason::Malformed),
                     Some(header) => {
@@ -163,7 +160,7 @@ impl Media<'_> {
                 Ok(()) => self.last_to_client.moved.add(len),
                 Err(reason) => self.drop(reason, 1),
             }
-        }
+        });
     }
 
     /// Adds a wrapped payload, and its padding where the frame wants some.

@@ -5,7 +5,7 @@ use forebay_turn::{ClientAddr, FiveTuple, Outcome, Server};
 use forebay_wire::clock::Now;
 
 use crate::batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
-use crate::client::{datagrams, is_request};
+use crate::client::{for_each_datagram, is_request};
 use crate::counters::DropReason;
 use crate::shard::Shard;
 
@@ -24,13 +24,13 @@ impl Shard {
             {
                 continue;
             }
-            for range in datagrams(slot) {
+            for_each_datagram(slot, |range| {
                 if let Some(datagram) = rx.memory.get(range)
                     && is_request(datagram)
                 {
                     self.request(now, slot, datagram, tx, &mut budget);
                 }
-            }
+            });
         }
     }
 

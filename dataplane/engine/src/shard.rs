@@ -74,6 +74,7 @@ pub enum Command {
 pub struct Shard {
     pub(crate) server: Server,
     pub(crate) listeners: u32,
+    relay_ids: core::ops::Range<u32>,
     pub(crate) requests_per_batch: u16,
     pub(crate) counters: Counters,
     pub(crate) commands: VecDeque<Command>,
@@ -109,6 +110,7 @@ impl Shard {
             wheel: Wheel::new(server.timers()),
             server,
             listeners: config.listeners,
+            relay_ids: config.listeners..config.sockets,
             requests_per_batch: config.requests_per_batch,
             counters: Counters::default(),
             commands: VecDeque::with_capacity(Self::COMMANDS),
@@ -184,8 +186,12 @@ impl Shard {
     /// Hands in a ready relay socket; see [`Server::offer_relay`].
     ///
     /// # Errors
-    /// The relay itself, when the server has enough.
+    /// The relay itself, when the server has enough or its id is outside the
+    /// range the shard was made for.
     pub fn offer_relay(&mut self, relay: OfferedRelay) -> Result<(), OfferedRelay> {
+        if !self.relay_ids.contains(&relay.socket.0) {
+            return Err(relay);
+        }
         self.server.offer_relay(relay)
     }
 
