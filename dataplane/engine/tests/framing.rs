@@ -296,3 +296,18 @@ fn what_is_not_permitted_is_dropped_and_counted() {
         assert_eq!(counters.to_peer_packets + counters.to_client_packets, 0);
     }
 }
+
+#[test]
+fn a_client_has_one_allocation_per_local_address_of_a_wildcard_listener() {
+    let mut host = Host::new();
+    let mut client = Client::new(FAMILIES[0].client);
+    client.allocate(&mut host);
+    client.bind_channel(&mut host, 0x4000, address(FAMILIES[0].peer));
+    for _ in 0..3 {
+        let datagram = channel_data(0x4000, b"payload");
+        host.receive(client.socket, client.address, Ecn(0), &[datagram]);
+    }
+    host.slots[1].local = [192, 0, 2, 99].into();
+    assert_eq!(host.run().len(), 2);
+    assert_eq!(host.dropped(DropReason::NoAllocation), 1);
+}
