@@ -24,16 +24,36 @@ type Make = fn() -> Box<dyn Case>;
 /// Name and maker of every case. A packet is 1200 bytes of payload.
 pub(crate) const CASES: &[(&str, Make)] = &[
     ("parse an authenticated Allocate", || Box::new(Parse::new())),
-    ("channel to peer, bursts of 1", || to_peer(Wrap::Channel, 1, 1)),
-    ("channel to peer, bursts of 8", || to_peer(Wrap::Channel, 8, 1)),
-    ("channel to peer, merged by 8", || to_peer(Wrap::Channel, 1, 8)),
-    ("Send indication, bursts of 1", || to_peer(Wrap::Indication, 1, 1)),
-    ("Send indication, bursts of 8", || to_peer(Wrap::Indication, 8, 1)),
-    ("peer to channel, bursts of 1", || to_client(Wrap::Channel, 1, 1)),
-    ("peer to channel, bursts of 8", || to_client(Wrap::Channel, 8, 1)),
-    ("peer to channel, merged by 8", || to_client(Wrap::Channel, 1, 8)),
-    ("Data indication, bursts of 1", || to_client(Wrap::Indication, 1, 1)),
-    ("Data indication, merged by 8", || to_client(Wrap::Indication, 1, 8)),
+    ("channel to peer, bursts of 1", || {
+        to_peer(Wrap::Channel, 1, 1)
+    }),
+    ("channel to peer, bursts of 8", || {
+        to_peer(Wrap::Channel, 8, 1)
+    }),
+    ("channel to peer, merged by 8", || {
+        to_peer(Wrap::Channel, 1, 8)
+    }),
+    ("Send indication, bursts of 1", || {
+        to_peer(Wrap::Indication, 1, 1)
+    }),
+    ("Send indication, bursts of 8", || {
+        to_peer(Wrap::Indication, 8, 1)
+    }),
+    ("peer to channel, bursts of 1", || {
+        to_client(Wrap::Channel, 1, 1)
+    }),
+    ("peer to channel, bursts of 8", || {
+        to_client(Wrap::Channel, 8, 1)
+    }),
+    ("peer to channel, merged by 8", || {
+        to_client(Wrap::Channel, 1, 8)
+    }),
+    ("Data indication, bursts of 1", || {
+        to_client(Wrap::Indication, 1, 1)
+    }),
+    ("Data indication, merged by 8", || {
+        to_client(Wrap::Indication, 1, 8)
+    }),
     ("channel not bound", || to_peer(Wrap::Unbound, 1, 1)),
     ("Allocate, challenged", || Box::new(Challenge::new())),
     ("Allocate, authenticated", || Box::new(Allocate::new())),
@@ -56,7 +76,9 @@ impl Parse {
         let mut client = Client::new("198.51.100.7:4000");
         client.realm = b"example.org".to_vec();
         client.nonce = vec![b'n'; 32];
-        Self { request: client.allocate_request() }
+        Self {
+            request: client.allocate_request(),
+        }
     }
 }
 
@@ -92,8 +114,17 @@ impl Case for Media {
     }
 
     fn run(&mut self) -> u64 {
-        let Host { shard, now, tx, memory, .. } = &mut self.host;
-        let mut rx = RxBatch { memory, slots: &self.batches[self.next] };
+        let Host {
+            shard,
+            now,
+            tx,
+            memory,
+            ..
+        } = &mut self.host;
+        let mut rx = RxBatch {
+            memory,
+            slots: &self.batches[self.next],
+        };
         shard.handle(*now, &mut rx, tx);
         self.packets
     }
@@ -117,13 +148,21 @@ fn flows(host: &mut Host) -> Vec<Flow> {
             let relayed = client.allocate(host);
             client.bind_channel(host, CHANNEL, peer(index));
             client.permit(host, "203.0.113.10:1024".parse().expect("an address"));
-            Flow { relay: host.relay_at(relayed), client, peer: peer(index) }
+            Flow {
+                relay: host.relay_at(relayed),
+                client,
+                peer: peer(index),
+            }
         })
         .collect()
 }
 
 /// Every flow's datagram arrives `burst` times in a row, in slots of `merged`.
-fn media(burst: usize, merged: usize, datagram: impl Fn(&Flow) -> (SocketId, SocketAddr, Vec<u8>)) -> Box<dyn Case> {
+fn media(
+    burst: usize,
+    merged: usize,
+    datagram: impl Fn(&Flow) -> (SocketId, SocketAddr, Vec<u8>),
+) -> Box<dyn Case> {
     let mut host = Host::new();
     let flows = flows(&mut host);
     let slots = BATCH / merged;
@@ -138,7 +177,12 @@ fn media(burst: usize, merged: usize, datagram: impl Fn(&Flow) -> (SocketId, Soc
         // All batches share the receive memory: what differs is who sent.
         batches.push(std::mem::take(&mut host.slots));
     }
-    Box::new(Media { host, batches, next: 0, packets: (slots * merged) as u64 })
+    Box::new(Media {
+        host,
+        batches,
+        next: 0,
+        packets: (slots * merged) as u64,
+    })
 }
 
 fn to_peer(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
@@ -156,7 +200,11 @@ fn to_peer(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
 fn to_client(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
     media(burst, merged, |flow| {
         let stranger = SocketAddr::new([203, 0, 113, 10].into(), 6000);
-        let source = if wrap == Wrap::Channel { flow.peer } else { stranger };
+        let source = if wrap == Wrap::Channel {
+            flow.peer
+        } else {
+            stranger
+        };
         (flow.relay, source, PAYLOAD.to_vec())
     })
 }
@@ -182,8 +230,17 @@ impl Challenge {
 
 impl Case for Challenge {
     fn run(&mut self) -> u64 {
-        let Host { shard, now, tx, memory, .. } = &mut self.host;
-        let mut rx = RxBatch { memory, slots: &self.slots };
+        let Host {
+            shard,
+            now,
+            tx,
+            memory,
+            ..
+        } = &mut self.host;
+        let mut rx = RxBatch {
+            memory,
+            slots: &self.slots,
+        };
         shard.handle(*now, &mut rx, tx);
         self.slots.len() as u64
     }

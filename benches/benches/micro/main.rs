@@ -53,7 +53,12 @@ fn main() -> ExitCode {
     if let Some([name, rounds]) = arguments.counted.as_deref() {
         return counted(name, rounds);
     }
-    let chosen = |name: &str| arguments.filter.as_ref().is_none_or(|part| name.contains(part));
+    let chosen = |name: &str| {
+        arguments
+            .filter
+            .as_ref()
+            .is_none_or(|part| name.contains(part))
+    };
     let mut table = Vec::new();
     for (name, make) in CASES.iter().filter(|(name, _)| chosen(name)) {
         let mut case = make();
@@ -69,7 +74,12 @@ fn main() -> ExitCode {
                 }
             }
         };
-        table.push(Figures { case: name, nanoseconds, instructions, allocations });
+        table.push(Figures {
+            case: name,
+            nanoseconds,
+            instructions,
+            allocations,
+        });
     }
     if arguments.json {
         match serde_json::to_string_pretty(&table) {
@@ -86,10 +96,14 @@ fn main() -> ExitCode {
 }
 
 fn print(table: &[Figures]) {
-    println!("{:<36} {:>9} {:>13} {:>12}", "per operation", "ns", "instructions", "allocations");
+    println!(
+        "{:<36} {:>9} {:>13} {:>12}",
+        "per operation", "ns", "instructions", "allocations"
+    );
     for figures in table {
-        let instructions =
-            figures.instructions.map_or_else(|| "-".into(), |instructions| format!("{instructions:.0}"));
+        let instructions = figures
+            .instructions
+            .map_or_else(|| "-".into(), |instructions| format!("{instructions:.0}"));
         println!(
             "{:<36} {:>9.1} {instructions:>13} {:>12.2}",
             figures.case, figures.nanoseconds, figures.allocations

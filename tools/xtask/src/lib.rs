@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+pub mod run;
 pub mod tidy;
 
 /// The folder of the workspace's manifest.

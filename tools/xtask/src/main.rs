@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use xtask::run::Run;
 
 /// Chores of this repository.
 #[derive(Parser)]
@@ -11,10 +12,20 @@ enum Chore {
     /// Check what compiler and clippy do not: crate edges, file lengths,
     /// banned calls, dead files and the like.
     Tidy,
+    /// Start a data plane and a control plane on this machine, print the
+    /// page's address, the TURN URL and a working credential, and stop both on
+    /// Ctrl-C.
+    Run(Run),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Chore::Tidy = Chore::parse();
+    match Chore::parse() {
+        Chore::Tidy => tidy(),
+        Chore::Run(arguments) => xtask::run::run(&arguments).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn tidy() -> anyhow::Result<ExitCode> {
     let root = xtask::workspace_root();
     let findings = xtask::tidy::check(&root)?;
     for finding in &findings {
