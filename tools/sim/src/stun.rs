@@ -279,10 +279,17 @@ impl Message {
         Some(value.as_slice() == right.to_be_bytes())
     }
 
+    /// MESSAGE-INTEGRITY, unless MESSAGE-INTEGRITY-SHA256 stands before it.
     fn integrity_at(&self) -> Option<(usize, &[u8])> {
-        self.attributes
+        let seals = [
+            attribute::MESSAGE_INTEGRITY,
+            attribute::MESSAGE_INTEGRITY_SHA256,
+        ];
+        let seal = self
+            .attributes
             .iter()
-            .find(|(kind, ..)| *kind == attribute::MESSAGE_INTEGRITY)
+            .find(|(kind, ..)| seals.contains(kind));
+        seal.filter(|(kind, ..)| *kind == attribute::MESSAGE_INTEGRITY)
             .map(|(_, at, value)| (*at, value.as_slice()))
     }
 

@@ -34,6 +34,8 @@ enum Event {
     Rebind(usize),
     /// The operator changes something.
     Operate,
+    /// A datagram is at the host at the very nanosecond something expires.
+    Strike(Packet),
 }
 
 pub(crate) struct World<'a> {
@@ -173,6 +175,11 @@ impl<'a> World<'a> {
                 self.client(client, |client, turn| client.on_timer(transaction, turn));
             }
             _ if self.over => {}
+            Event::Strike(packet) => {
+                if let Some(worker) = self.host.receive(packet) {
+                    return self.wake(worker);
+                }
+            }
             Event::Act(index) => {
                 self.client(index, Client::act);
                 let (low, high) = self.scenario.pace;
@@ -243,11 +250,26 @@ impl<'a> World<'a> {
         for packet in sent {
             self.carry(packet);
         }
+        if self.random.percent(3.0) {
+            self.plan_strike();
+        }
         if let Some(at) = self.host.next_wake(worker, now) {
             let late = self.random.skewed(1, self.scenario.wake_delay);
             self.wake_at(worker, at + late);
         }
         Ok(())
+    }
+
+    /// Aims at the moment something expires, a nanosecond before or after.
+    fn plan_strike(&mut self) {
+        let borders = self.host.borders();
+        if !borders.is_empty() {
+            let (at, packet) = self.random.pick(&borders).clone();
+            let at = (at + self.random.between(0, 2)).saturating_sub(1);
+            if at >= self.now {
+                self.queue.push(at, Event::Strike(packet));
+            }
+        }
     }
 
     fn wake_at(&mut self, worker: usize, at: Time) {
@@ -304,7 +326,16 @@ impl<'a> World<'a> {
     }
 
     fn operate(&mut self) -> Result<(), String> {
-        match self.random.between(0, 9) {
+        match self.random.between(0, 15) {
+            10..=13 => {
+                self.trace
+                    .note(self.now, || "an allocation is ended".into());
+                self.host.delete(self.now, &mut self.random)?;
+            }
+            14..=15 => {
+                let refused = self.random.between(1, 1500) as u16;
+                self.host.refuse_segments(refused, &mut self.random);
+            }
             0..=4 => {
                 self.trace.note(self.now, || "secrets are rotated".into());
                 self.scenario

@@ -27,6 +27,10 @@ use pool::Pool;
 /// Wall-clock time at the start of every run.
 pub(crate) const EPOCH: u64 = 1_800_000_000;
 
+/// Shards do not lower their largest segment below this: every IPv6 path
+/// carries it.
+const LEAST_MAX_SEGMENT: u16 = 1232;
+
 pub(crate) fn unix(now: Time) -> u64 {
     EPOCH + now / SECOND
 }
@@ -47,7 +51,6 @@ pub(crate) struct Host {
     queue_limit: usize,
     batch_limit: usize,
     merge_percent: f64,
-    max_segment: u16,
     budgeted: bool,
     /// Figures so far.
     pub(crate) report: Report,
@@ -62,6 +65,7 @@ struct Worker {
     ids: BTreeMap<AllocationId, Relay>,
     draining: bool,
     requests_per_batch: usize,
+    max_segment: u16,
 }
 
 impl Host {
@@ -101,6 +105,7 @@ impl Host {
                 ids: BTreeMap::new(),
                 draining: false,
                 requests_per_batch: scenario.requests_per_batch.into(),
+                max_segment: scenario.max_segment,
             };
             worker
                 .shard
@@ -121,7 +126,6 @@ impl Host {
             queue_limit: scenario.queue_limit,
             batch_limit: scenario.batch_limit,
             merge_percent: scenario.merge_percent,
-            max_segment: scenario.max_segment,
             budgeted: scenario.turn.unauthenticated.per_second > 0,
             report: Report::default(),
         };
@@ -210,8 +214,8 @@ impl Host {
         let mut sent = Vec::new();
         for transmit in &worker.tx.transmits {
             if let Some(segment) = transmit.segment {
-                if segment > self.max_segment {
-                    let most = self.max_segment;
+                let most = worker.max_segment;
+                if segment > most {
                     return Err(format!(
                         "segments of {segment} bytes, {most} is the largest"
                     ));
@@ -252,6 +256,43 @@ impl Host {
             self.carry_out(index, now)?;
         }
         Ok(())
+    }
+
+    /// The operator ends an allocation, or names one that is gone.
+    pub(crate) fn delete(&mut self, now: Time, random: &mut Random) -> Result<(), String> {
+        self.model.advance(now);
+        let index = random.index(self.workers.len());
+        let worker = &mut self.workers[index];
+        let live: Vec<_> = worker.ids.iter().map(|(id, relay)| (*id, *relay)).collect();
+        if live.is_empty() {
+            return Ok(());
+        }
+        let (mut id, relay) = *random.pick(&live);
+        let stale = random.percent(30.0);
+        id.generation = id.generation.wrapping_sub(u32::from(stale));
+        let due = !stale && self.model.owns(relay);
+        if worker.shard.delete(clock(now), id) != due {
+            return Err(format!("{id:?} should be ended by the operator: {due}"));
+        }
+        if due {
+            self.model.delete(relay);
+        }
+        self.carry_out(index, now)
+    }
+
+    /// The kernel of one worker refuses segments of this size and above, as a
+    /// path with a small MTU makes it.
+    pub(crate) fn refuse_segments(&mut self, refused: u16, random: &mut Random) {
+        let index = random.index(self.workers.len());
+        let worker = &mut self.workers[index];
+        worker.shard.lower_max_segment(refused);
+        worker.max_segment = worker.max_segment.min((refused - 1).max(LEAST_MAX_SEGMENT));
+    }
+
+    /// Datagrams that a permission, a channel or an allocation will decide
+    /// upon, and when it expires.
+    pub(crate) fn borders(&self) -> Vec<(Time, Packet)> {
+        self.model.borders()
     }
 
     pub(crate) fn drain(&mut self) {
@@ -319,10 +360,12 @@ impl Host {
                     let local = worker.pool.close(socket)?;
                     worker.queue.retain(|arrival| arrival.socket != socket);
                     self.bound.remove(&local);
-                    if self.model.owns(Relay {
+                    let relay = Relay {
                         worker: index,
                         socket,
-                    }) {
+                    };
+                    self.model.relay_closed(relay);
+                    if self.model.owns(relay) {
                         return Err(format!("{local} was closed under a live allocation"));
                     }
                 }

@@ -42,8 +42,15 @@ impl Faults {
 /// A granted request's effect, once the answer has been found right.
 pub(super) enum Effect {
     None,
-    Allocate { lifetime: u64, ipv6: bool },
-    Refresh { lifetime: u64 },
+    Allocate {
+        lifetime: u64,
+        ipv6: bool,
+    },
+    Refresh {
+        lifetime: u64,
+    },
+    /// A repeated goodbye that may have hit the wrong allocation.
+    Doubt,
     Permit(BTreeSet<IpAddr>),
     Bind(u16, SocketAddr),
 }
@@ -128,10 +135,21 @@ impl Model {
         let repeated = self.goodbyes.get(&tuple).is_some_and(|goodbye| {
             goodbye.transaction == request.transaction && goodbye.username == username
         });
-        if zero && repeated && !self.allocations.contains_key(&tuple) {
-            // The server may have forgotten, and clients take 437 as well.
-            faults.may.push(437);
-            return Effect::Refresh { lifetime: 0 };
+        if zero && repeated {
+            // Clients take 437 as success, so a server may forget goodbyes.
+            // It must not end what another Allocate has made meanwhile, unless
+            // it has forgotten.
+            let heir = self.allocations.get(&tuple);
+            let forgotten = heir.map_or(
+                437,
+                |heir| if heir.username == username { 443 } else { 441 },
+            );
+            faults.may.push(forgotten);
+            return if heir.is_some() {
+                Effect::Doubt
+            } else {
+                Effect::Refresh { lifetime: 0 }
+            };
         }
         let Some(allocation) = self.owned(tuple, username, faults) else {
             return Effect::None;

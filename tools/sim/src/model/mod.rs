@@ -27,9 +27,9 @@ use std::net::{IpAddr, SocketAddr};
 use forebay_turn::{Capacity, Deletion, Lifetimes, SocketId, Usage};
 
 use crate::accounts::Accounts;
-use crate::addresses::{Plan, Policy};
-use crate::network::{SECOND, Time};
-use crate::stun::{Message, Transaction, attribute, parse_channel_data};
+use crate::addresses::{LISTENER_PORT, Plan, Policy, RELAY_PORTS};
+use crate::network::{Packet, SECOND, Time};
+use crate::stun::{Message, Transaction, attribute, channel_data, parse_channel_data};
 
 pub(crate) use requests::Context;
 
@@ -157,6 +157,8 @@ pub(crate) struct Model {
     pub(crate) unpaid: u64,
     now: Time,
     goodbyes: BTreeMap<Tuple, Goodbye>,
+    /// Allocations that a repeated goodbye may have ended, in this batch.
+    doubtful: BTreeSet<Tuple>,
     nonces: BTreeMap<Vec<u8>, auth::Issued>,
 }
 
@@ -182,6 +184,7 @@ impl Model {
             unpaid: 0,
             now: 0,
             goodbyes: BTreeMap::new(),
+            doubtful: BTreeSet::new(),
             nonces: BTreeMap::new(),
         }
     }
@@ -189,6 +192,7 @@ impl Model {
     /// Lets time pass: allocations end, dead entries are forgotten.
     pub(crate) fn advance(&mut self, now: Time) {
         self.now = now;
+        self.doubtful.clear();
         let expired = self
             .allocations
             .iter()
@@ -371,6 +375,65 @@ impl Model {
                 _ => {}
             }
         }
+    }
+
+    /// The shard closes a relay: a doubtful allocation on it is gone.
+    pub(crate) fn relay_closed(&mut self, relay: Relay) {
+        let owner = self.doubtful.iter().find(|tuple| {
+            self.allocations
+                .get(tuple)
+                .is_some_and(|found| found.relay == relay)
+        });
+        if let Some(tuple) = owner.copied() {
+            self.end(tuple, self.now, Deletion::ClosedByClient);
+        }
+    }
+
+    /// The operator ends an allocation.
+    pub(crate) fn delete(&mut self, relay: Relay) {
+        let owner = self
+            .allocations
+            .iter()
+            .find(|(_, allocation)| allocation.relay == relay);
+        if let Some(tuple) = owner.map(|(tuple, _)| *tuple) {
+            self.end(tuple, self.now, Deletion::Administrative);
+        }
+    }
+
+    /// Datagrams that something live decides upon, and when it expires.
+    pub(crate) fn borders(&self) -> Vec<(Time, Packet)> {
+        let mut borders = Vec::new();
+        let packet = |source, destination, bytes| Packet {
+            source,
+            destination,
+            ecn: 0,
+            bytes,
+        };
+        for (tuple, allocation) in &self.allocations {
+            let server = SocketAddr::new(tuple.local, LISTENER_PORT);
+            let relay = self.plan.to_local(allocation.relayed);
+            for (ip, expires) in &allocation.permissions {
+                let from = self
+                    .plan
+                    .to_local(SocketAddr::new(*ip, *RELAY_PORTS.start()));
+                borders.push((*expires, packet(from, relay, b"from the peer".to_vec())));
+                borders.push((
+                    allocation.expires,
+                    packet(from, relay, b"to nobody".to_vec()),
+                ));
+            }
+            for (number, channel) in &allocation.channels {
+                let data = channel_data(*number, b"to the peer");
+                let from = self.plan.to_local(channel.peer);
+                borders.push((channel.expires, packet(tuple.client, server, data.clone())));
+                borders.push((
+                    channel.expires,
+                    packet(from, relay, b"channel or not".to_vec()),
+                ));
+                borders.push((allocation.expires, packet(tuple.client, server, data)));
+            }
+        }
+        borders
     }
 
     /// Whether this relay socket is some live allocation's.

@@ -87,6 +87,7 @@ impl Model {
         username: &[u8],
         key: [u8; 16],
     ) -> Result<Option<Relay>, Fault> {
+        self.settle_doubt(tuple, request, answer);
         let mut faults = Faults {
             must: unknown_attributes(request),
             may: Vec::new(),
@@ -99,7 +100,19 @@ impl Model {
             }
             _ => self.channel_bind(tuple, request, username, &mut faults),
         };
-        let bytes = answer.ok_or("no answer to an authenticated request")?;
+        let Some(bytes) = answer else {
+            // Whom no allocation vouches for costs the server a search through
+            // its secrets, and pays for that like a stranger.
+            let vouched = self
+                .allocations
+                .get(&tuple)
+                .is_some_and(|allocation| allocation.key == key);
+            return if vouched {
+                Err("no answer to the user of an allocation".into())
+            } else {
+                self.unpaid(context, "a user").map(|()| None)
+            };
+        };
         let answer = self.well_formed(request, bytes)?;
         if !answer.is_from(&key) {
             return Err("the answer is not protected with the user's key".into());
@@ -210,6 +223,12 @@ impl Model {
                     allocation.expires = until(Duration::from_secs(lifetime));
                 }
             }
+            Effect::Doubt => {
+                if answered != Some(0) {
+                    return Err(format!("lifetime {answered:?} in the answer, 0 is due"));
+                }
+                self.doubtful.insert(tuple);
+            }
             Effect::Permit(peers) => {
                 if let Some(allocation) = self.allocations.get_mut(&tuple) {
                     allocation
@@ -234,6 +253,34 @@ impl Model {
             }
         }
         Ok(None)
+    }
+
+    /// A later answer on the same five-tuple may tell whether a doubtful
+    /// allocation is gone.
+    fn settle_doubt(&mut self, tuple: Tuple, request: &Message, answer: Option<&[u8]>) {
+        let Some(answer) = answer
+            .and_then(Message::parse)
+            .filter(|_| self.doubtful.contains(&tuple))
+        else {
+            return;
+        };
+        let mismatch = answer.error_code() == Some(437);
+        let relayed = answer.address(attribute::XOR_RELAYED_ADDRESS);
+        let gone = match request.method {
+            method::ALLOCATE => {
+                let same = self
+                    .allocations
+                    .get(&tuple)
+                    .map(|allocation| allocation.relayed)
+                    == relayed;
+                !mismatch && !same
+            }
+            _ => mismatch,
+        };
+        if gone {
+            self.doubtful.remove(&tuple);
+            self.end(tuple, self.now, Deletion::ClosedByClient);
+        }
     }
 
     fn binding(
