@@ -1,14 +1,20 @@
 //! Invariants of one batch: what the shard hands out is exactly what the
 //! kernel can be given.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use forebay_engine::{Arena, RxSlot, Transmit, TxBatch};
 use forebay_turn::SocketId;
-use forebay_wire::stun::{Class, Message, Method};
+use forebay_wire::stun::{Class, Message, Method, SendIndication};
 use forebay_wire::{ChannelData, Protocol};
 
 use super::places::{CLIENTS, LISTENERS};
+
+/// Bytes of one datagram that may be relayed.
+struct Payload {
+    start: u32,
+    from_client: bool,
+}
 
 /// A batch after `handle`, with what the receive memory held before.
 pub(super) struct Handled<'a> {
@@ -33,8 +39,9 @@ impl Handled<'_> {
         }
         let mut used = HashSet::new();
         let mut answers = Vec::new();
+        let mut payloads = self.payloads();
         for transmit in &self.tx.transmits {
-            let bytes = self.gather(transmit, &mut used);
+            let bytes = self.gather(transmit, &mut used, &mut payloads);
             segments(transmit);
             assert!(transmit.ecn.0 <= 3);
             let socket = transmit.socket.0 as usize;
@@ -63,8 +70,43 @@ impl Handled<'_> {
         answers
     }
 
+    /// What may be relayed from the receive memory, by its end.
+    fn payloads(&self) -> HashMap<u32, Payload> {
+        let mut found = HashMap::new();
+        for slot in self.slots {
+            let from_client = (slot.socket.0 as usize) < LISTENERS.len();
+            let bytes = &self.before[slot.start as usize..(slot.start + slot.len) as usize];
+            let mut start = slot.start;
+            if bytes.is_empty() && !from_client {
+                // An empty datagram is relayed like any other.
+                found.insert(start, Payload { start, from_client });
+            }
+            for datagram in bytes.chunks(usize::from(slot.segment).max(1)) {
+                let payload = match (from_client, SendIndication::parse(datagram)) {
+                    (false, _) => Some(0..datagram.len()),
+                    (true, Ok(message)) => Some(message.payload()),
+                    (true, Err(_)) => ChannelData::parse(datagram).ok().map(|message| {
+                        ChannelData::HEADER..ChannelData::HEADER + message.payload().len()
+                    }),
+                };
+                if let Some(payload) = payload {
+                    let end = start + payload.end as u32;
+                    let start = start + payload.start as u32;
+                    found.insert(end, Payload { start, from_client });
+                }
+                start += datagram.len() as u32;
+            }
+        }
+        found
+    }
+
     /// Follows the pieces of a transmit.
-    fn gather(&self, transmit: &Transmit, used: &mut HashSet<u32>) -> Vec<u8> {
+    fn gather(
+        &self,
+        transmit: &Transmit,
+        used: &mut HashSet<u32>,
+        payloads: &mut HashMap<u32, Payload>,
+    ) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut at = transmit.first;
         for _ in 0..transmit.pieces {
@@ -81,6 +123,15 @@ impl Handled<'_> {
                     assert!(
                         self.slots.iter().any(inside),
                         "a piece lies within one slot"
+                    );
+                    let payload = payloads.remove(&(piece.start + piece.len));
+                    let payload = payload.expect("a payload ends where the piece does, once");
+                    let to_peer = transmit.socket.0 as usize >= LISTENERS.len();
+                    assert_eq!(payload.from_client, to_peer);
+                    let header = payload.start.checked_sub(piece.start);
+                    assert!(
+                        header == Some(0) || header.is_some() && !to_peer,
+                        "the whole payload"
                     );
                     &self.memory[range]
                 }
