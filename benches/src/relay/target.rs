@@ -1,0 +1,218 @@
+//! One server with its clients and peers in place, and one round of load.
+
+use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use serde::Serialize;
+
+use super::rows::{Direction, Row};
+use crate::pump::{Pump, Sent};
+use crate::rig::raw::RawPump;
+use crate::rig::{Rig, sink};
+use crate::servers::{FIRST_PORT, Kind, Server};
+use crate::turn_client::{CHANNEL, IN_FLIGHT, Session, Step, channel_data, connected_sockets};
+
+const CHANNEL_HEADER: usize = 4;
+/// Queues are empty when the server's CPU time stands still this long.
+const STILL: Duration = Duration::from_millis(30);
+const STILL_NS: u64 = 1_000_000;
+const DRAIN_ROUNDS: usize = 150;
+
+/// What one round showed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Sample {
+    /// Datagrams offered.
+    pub sent: u64,
+    /// Datagrams that came out.
+    pub arrived: u64,
+    /// Frames that came out.
+    pub frames: u64,
+    /// CPU time of the server, nanoseconds.
+    pub cpu_ns: u64,
+    /// How long it was busy: the load's length, or its CPU time where
+    /// working off the queues took longer. Seconds.
+    pub seconds: f64,
+}
+
+impl Sample {
+    /// CPU time per relayed packet, nanoseconds.
+    #[must_use]
+    pub fn cpu_per_packet(&self) -> f64 {
+        self.cpu_ns as f64 / self.arrived.max(1) as f64
+    }
+
+    /// Relayed packets per second.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        self.arrived as f64 / self.seconds
+    }
+
+    /// Share of the offered packets that did not come out, 0 to 1.
+    #[must_use]
+    pub fn loss(&self) -> f64 {
+        1.0 - self.arrived as f64 / self.sent.max(1) as f64
+    }
+
+    /// Share of its core the server used, 0 to 1.
+    #[must_use]
+    pub fn utilisation(&self) -> f64 {
+        self.cpu_ns as f64 / 1e9 / self.seconds
+    }
+}
+
+/// A server ready to be loaded.
+pub struct Target {
+    /// The server.
+    pub server: Server,
+    session: Option<Session>,
+    bare_clients: Vec<UdpSocket>,
+    peers: Vec<UdpSocket>,
+}
+
+impl Target {
+    /// Starts the server, makes `allocations` allocations with a channel each
+    /// and opens their peers.
+    ///
+    /// # Errors
+    /// When the server or the rig fails.
+    pub fn open(kind: Kind, allocations: u16, turnd: &Path) -> Result<Self> {
+        let server = Server::start(kind, allocations, turnd)?;
+        let count = usize::from(allocations);
+        let clients = [server.addresses.clients.into()];
+        let first = Some(FIRST_PORT);
+        let (session, bare_clients) = if kind.speaks_turn() {
+            let credentials = server.credentials()?;
+            let mut session = Session::open(server.listen(), &clients, first, count, credentials)?;
+            session.set_peers(|index| server.peer(index));
+            session.run(Step::Allocate, IN_FLIGHT)?;
+            session.run(Step::Bind, IN_FLIGHT)?;
+            (Some(session), Vec::new())
+        } else {
+            (
+                None,
+                connected_sockets(&clients, first, count, |_| server.listen())?,
+            )
+        };
+        let relays = match &session {
+            Some(session) => session.relays()?,
+            None => (0..count).map(|index| server.bare_relay(index)).collect(),
+        };
+        let peer = [server.addresses.peers.into()];
+        let peers = connected_sockets(&peer, first, count, |index| relays[index])?;
+        Ok(Self {
+            server,
+            session,
+            bare_clients,
+            peers,
+        })
+    }
+
+    /// Offers `row` for `duration` at `rate` datagrams per second, or as fast
+    /// as the generator goes, and counts what comes out.
+    ///
+    /// # Errors
+    /// When the server is gone or the rig fails.
+    pub fn round(&mut self, row: &Row, rate: Option<f64>, duration: Duration) -> Result<Sample> {
+        self.keep_alive()?;
+        let sockets = match row.direction {
+            Direction::ClientToPeer => self.clients(),
+            Direction::PeerToClient => &self.peers,
+        };
+        let mut pump = Pump::new(sockets, &self.datagram(row), row.burst)?;
+        self.measured(row, || pump.run(rate, duration))
+    }
+
+    /// As [`Target::round`], with load from elsewhere.
+    ///
+    /// # Errors
+    /// As [`Target::round`].
+    pub fn observe(&mut self, row: &Row, load: impl FnOnce() -> Sent) -> Result<Sample> {
+        self.keep_alive()?;
+        self.measured(row, load)
+    }
+
+    /// A pump of whole frames for the clients of `row`.
+    ///
+    /// # Errors
+    /// When packet sockets are refused.
+    pub fn raw_pump(&self, rig: &Rig, row: &Row) -> Result<RawPump> {
+        let v4 = |address: SocketAddr| match address {
+            SocketAddr::V4(address) => Ok(address),
+            SocketAddr::V6(_) => bail!("the rig is IPv4"),
+        };
+        let sources: Result<Vec<SocketAddrV4>> = self
+            .clients()
+            .iter()
+            .map(|client| v4(client.local_addr()?))
+            .collect();
+        RawPump::new(
+            rig,
+            &sources?,
+            v4(self.server.listen())?,
+            &self.datagram(row),
+        )
+    }
+
+    fn measured(&self, row: &Row, load: impl FnOnce() -> Sent) -> Result<Sample> {
+        let (sink_address, arriving) = match row.direction {
+            Direction::ClientToPeer => (self.server.addresses.peers, row.payload),
+            Direction::PeerToClient => {
+                let header = if self.session.is_some() {
+                    CHANNEL_HEADER
+                } else {
+                    0
+                };
+                (self.server.addresses.clients, row.payload + header)
+            }
+        };
+        sink::arm(sink_address)?;
+        let before = self.server.process.cpu_ns()?;
+        let sent = load();
+        let after = self.drain()?;
+        let arrived = sink::read(arriving as u64)?;
+        sink::disarm()?;
+        let cpu_ns = after - before;
+        Ok(Sample {
+            sent: sent.datagrams,
+            arrived: arrived.datagrams,
+            frames: arrived.frames,
+            cpu_ns,
+            seconds: sent.seconds.max(cpu_ns as f64 / 1e9),
+        })
+    }
+
+    fn keep_alive(&mut self) -> Result<()> {
+        self.session.as_mut().map_or(Ok(()), Session::keep_alive)
+    }
+
+    fn clients(&self) -> &[UdpSocket] {
+        self.session
+            .as_ref()
+            .map_or(&self.bare_clients, Session::clients)
+    }
+
+    fn datagram(&self, row: &Row) -> Vec<u8> {
+        let payload = vec![0x5a; row.payload];
+        match row.direction {
+            Direction::ClientToPeer if self.session.is_some() => channel_data(CHANNEL, &payload),
+            _ => payload,
+        }
+    }
+
+    /// Waits until the server has worked off its queues; returns its CPU time.
+    fn drain(&self) -> Result<u64> {
+        let mut last = self.server.process.cpu_ns()?;
+        for _ in 0..DRAIN_ROUNDS {
+            thread::sleep(STILL);
+            let now = self.server.process.cpu_ns()?;
+            if now - last < STILL_NS {
+                return Ok(now);
+            }
+            last = now;
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,126 @@
+//! A server under test: started pinned inside the server namespace, its CPU
+//! time and memory read from `/proc`.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{SERVER_CORE, SERVER_NAMESPACE, cleanup};
+
+/// A running server process, killed when dropped.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+}
+
+impl ServerProcess {
+    /// Starts `program` with `arguments` on the server's core in the server's
+    /// namespace. `open_files` bounds its descriptors.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(program: &str, arguments: &[String]) -> Result<Self> {
+        let core = SERVER_CORE.to_string();
+        let child = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                SERVER_NAMESPACE,
+                "taskset",
+                "-c",
+                &core,
+                program,
+            ])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        cleanup::hold_process(child.id());
+        Ok(Self { child })
+    }
+
+    /// Waits for the first line on standard output.
+    ///
+    /// # Errors
+    /// When the process ends without one.
+    pub fn wait_line(&mut self) -> Result<String> {
+        let stdout = self
+            .child
+            .stdout
+            .take()
+            .context("standard output is taken already")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            bail!("the server ended before it was ready");
+        }
+        Ok(line)
+    }
+
+    /// Reads and forgets what the process writes, so that a full pipe never
+    /// stops it.
+    pub fn discard_output(&mut self) {
+        if let Some(mut stdout) = self.child.stdout.take() {
+            std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        }
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// CPU time of all threads, nanoseconds. The kernel adds the running
+    /// thread's time at ticks and switches, so read it when the server idles.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_ns(&self) -> Result<u64> {
+        let mut total = 0;
+        let tasks = format!("/proc/{}/task", self.id());
+        for task in fs::read_dir(&tasks).with_context(|| format!("the server is gone: {tasks}"))? {
+            let path = task?.path().join("schedstat");
+            // A helper thread may end between the listing and the read.
+            let Ok(text) = fs::read_to_string(path) else {
+                continue;
+            };
+            let spent = text.split_whitespace().next().unwrap_or_default();
+            total += spent
+                .parse::<u64>()
+                .context("schedstat of this kernel is not understood")?;
+        }
+        Ok(total)
+    }
+
+    /// Resident user memory, bytes.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        Ok(kib.context("no VmRSS")?.parse::<u64>()? * 1024)
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        let _ = kill(pid, Signal::SIGKILL);
+        let _ = self.child.wait();
+        cleanup::forget_process(self.child.id());
+    }
+}

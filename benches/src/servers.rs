@@ -1,0 +1,224 @@
+//! The servers that are compared, each on its own addresses of the rig.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::rig::Addresses;
+use crate::rig::process::ServerProcess;
+use crate::turn_client::{Credentials, wait_until_answering};
+
+/// Port every server listens on.
+const PORT: u16 = 3478;
+/// First port of clients and of peers.
+pub const FIRST_PORT: u16 = 10_000;
+/// First relay port of the bare forwarder.
+const BARE_RELAY_PORT: u16 = 20_000;
+/// Ports relays may use: enough for the 10,000 of the allocation test.
+const RELAY_PORTS: (u16, u16) = (49_152, 65_535);
+/// Where our server shows its metrics, inside its namespace.
+pub const METRICS: &str = "127.0.0.1:9641";
+const REALM: &str = "bench.example";
+/// Guards nothing: it exists inside the rig only.
+const SECRET: &str = "a secret of the benchmark";
+
+/// Which server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Our floor, a system call per datagram and direction.
+    BareEach,
+    /// Our floor, many datagrams per system call.
+    BareMany,
+    /// Our floor, io_uring as the relay uses it.
+    BareRing,
+    /// Debian's coturn.
+    Coturn,
+    /// Ours.
+    Forebay,
+}
+
+impl Kind {
+    /// Name in tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BareEach => "bare sendto",
+            Self::BareMany => "bare sendmmsg",
+            Self::BareRing => "bare io_uring",
+            Self::Coturn => "coturn",
+            Self::Forebay => "forebay",
+        }
+    }
+
+    /// Whether it speaks TURN.
+    #[must_use]
+    pub const fn speaks_turn(self) -> bool {
+        matches!(self, Self::Coturn | Self::Forebay)
+    }
+
+    /// Servers run side by side, so each has its addresses.
+    const fn slot(self) -> u8 {
+        self as u8
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Which.
+    pub kind: Kind,
+    /// Its addresses.
+    pub addresses: Addresses,
+    /// Its process.
+    pub process: ServerProcess,
+    _files: TempDir,
+}
+
+impl Server {
+    /// Starts a server for `flows` flows; `turnd` is our binary.
+    ///
+    /// # Errors
+    /// When it does not start or does not answer.
+    pub fn start(kind: Kind, flows: u16, turnd: &Path) -> Result<Self> {
+        let addresses = Addresses::of_slot(kind.slot());
+        let files = tempfile::Builder::new().prefix("fb-bench-").tempdir()?;
+        let process = match kind {
+            Kind::BareEach => bare("each", flows, &addresses)?,
+            Kind::BareMany => bare("many", flows, &addresses)?,
+            Kind::BareRing => bare("ring", flows, &addresses)?,
+            Kind::Coturn => coturn(&addresses, files.path())?,
+            Kind::Forebay => forebay(&addresses, files.path(), turnd)?,
+        };
+        let server = Self {
+            kind,
+            addresses,
+            process,
+            _files: files,
+        };
+        if kind.speaks_turn() {
+            wait_until_answering(
+                server.listen(),
+                server.addresses.clients.into(),
+                Duration::from_secs(20),
+            )
+            .with_context(|| format!("{} did not start", kind.name()))?;
+        }
+        Ok(server)
+    }
+
+    /// Where clients send.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.server.into(), PORT)
+    }
+
+    /// Credentials the server takes.
+    ///
+    /// # Errors
+    /// When the clock is wrong.
+    pub fn credentials(&self) -> Result<Credentials> {
+        Credentials::from_secret(SECRET.as_bytes(), "bench", Duration::from_secs(86_400))
+    }
+
+    /// The relay address of flow `index` of a bare forwarder.
+    #[must_use]
+    pub fn bare_relay(&self, index: usize) -> SocketAddr {
+        nth(self.addresses.server.into(), BARE_RELAY_PORT, index)
+    }
+
+    /// The peer of flow `index`.
+    #[must_use]
+    pub fn peer(&self, index: usize) -> SocketAddr {
+        nth(self.addresses.peers.into(), FIRST_PORT, index)
+    }
+}
+
+fn nth(ip: std::net::IpAddr, first: u16, index: usize) -> SocketAddr {
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    SocketAddr::new(ip, first.saturating_add(index))
+}
+
+fn bare(mode: &str, flows: u16, addresses: &Addresses) -> Result<ServerProcess> {
+    let program = std::env::current_exe()?;
+    let arguments = [
+        format!("bare --mode {mode} --listen {}:{PORT}", addresses.server),
+        format!("--relay-port {BARE_RELAY_PORT} --flows {flows}"),
+        format!("--clients {}:{FIRST_PORT}", addresses.clients),
+        format!("--peers {}:{FIRST_PORT}", addresses.peers),
+    ];
+    let mut process = ServerProcess::start(&program.to_string_lossy(), &words(&arguments))?;
+    process.wait_line()?;
+    Ok(process)
+}
+
+fn coturn(addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
+    let (low, high) = RELAY_PORTS;
+    let ip = addresses.server;
+    let directory = files.display();
+    let configuration = files.join("turnserver.conf");
+    fs::write(
+        &configuration,
+        format!(
+            "listening-ip={ip}\nrelay-ip={ip}\nlistening-port={PORT}\nrelay-threads=1\n\
+             use-auth-secret\nstatic-auth-secret={SECRET}\nrealm={REALM}\n\
+             min-port={low}\nmax-port={high}\nno-cli\nno-tls\nno-dtls\nno-tcp\nno-tcp-relay\n\
+             log-file={directory}/log\nsimple-log\npidfile={directory}/pid\nuserdb={directory}/db\n"
+        ),
+    )?;
+    let arguments = [format!("-c {}", configuration.display())];
+    let mut process = ServerProcess::start("turnserver", &words(&arguments))?;
+    process.discard_output();
+    Ok(process)
+}
+
+fn forebay(addresses: &Addresses, files: &Path, turnd: &Path) -> Result<ServerProcess> {
+    let (low, high) = RELAY_PORTS;
+    let ip = addresses.server;
+    let secret = files.join("secret");
+    let configuration = files.join("turnd.toml");
+    fs::write(&secret, SECRET)?;
+    fs::write(
+        &configuration,
+        format!(
+            "realm = \"{REALM}\"\n[cores]\npin = [0]\n[listen]\nudp = [\"{ip}:{PORT}\"]\n\
+             [relay]\naddresses = [\"{ip}\"]\nports = \"{low}-{high}\"\n\
+             [auth]\nsecrets = [{{ id = \"bench\", file = \"{}\" }}]\n\
+             [metrics]\nlisten = \"{METRICS}\"\n",
+            secret.display()
+        ),
+    )?;
+    let arguments = [format!("--config {}", configuration.display())];
+    let mut process = ServerProcess::start(&turnd.to_string_lossy(), &words(&arguments))?;
+    process.discard_output();
+    Ok(process)
+}
+
+fn words(lines: &[String]) -> Vec<String> {
+    lines
+        .iter()
+        .flat_map(|line| line.split_whitespace())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// `forebay-turnd` beside this program.
+///
+/// # Errors
+/// When it is not there.
+pub fn sibling_turnd() -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("forebay-turnd");
+    if !path.exists() {
+        anyhow::bail!(
+            "{} is missing: cargo build --release -p forebay-turnd",
+            path.display()
+        );
+    }
+    Ok(path)
+}
