@@ -1,11 +1,12 @@
 //! The servers that are compared, each on its own addresses of the rig.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -24,6 +25,8 @@ const BARE_RELAY_PORT: u16 = 20_000;
 const RELAY_PORTS: (u16, u16) = (49_152, 65_535);
 /// Where our server shows its metrics, inside its namespace.
 pub const METRICS: &str = "127.0.0.1:9641";
+/// How long a server may take to come up.
+const STARTING_SECONDS: u32 = 20;
 const REALM: &str = "bench.example";
 /// Guards nothing: it exists inside the rig only.
 const SECRET: &str = "a secret of the benchmark";
@@ -78,7 +81,7 @@ pub struct Server {
     pub addresses: Addresses,
     /// Its process.
     pub process: ServerProcess,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Server {
@@ -90,27 +93,39 @@ impl Server {
         let addresses = Addresses::of_slot(kind.slot());
         let files = tempfile::Builder::new().prefix("fb-bench-").tempdir()?;
         let process = match kind {
-            Kind::BareEach => bare("each", flows, &addresses)?,
-            Kind::BareMany => bare("many", flows, &addresses)?,
-            Kind::BareRing => bare("ring", flows, &addresses)?,
+            Kind::BareEach => bare("each", flows, &addresses, files.path())?,
+            Kind::BareMany => bare("many", flows, &addresses, files.path())?,
+            Kind::BareRing => bare("ring", flows, &addresses, files.path())?,
             Kind::Coturn => coturn(&addresses, files.path())?,
             Kind::Forebay => forebay(&addresses, files.path(), turnd)?,
         };
-        let server = Self {
+        let mut server = Self {
             kind,
             addresses,
             process,
-            _files: files,
+            files,
         };
         if kind.speaks_turn() {
-            wait_until_answering(
-                server.listen(),
-                server.addresses.clients.into(),
-                Duration::from_secs(20),
-            )
-            .with_context(|| format!("{} did not start", kind.name()))?;
+            server.wait_until_answering()?;
         }
         Ok(server)
+    }
+
+    fn wait_until_answering(&mut self) -> Result<()> {
+        let local = self.addresses.clients.into();
+        for _ in 0..STARTING_SECONDS {
+            if !self.process.is_alive() {
+                break;
+            }
+            if wait_until_answering(self.listen(), local, Duration::from_secs(1)).is_ok() {
+                return Ok(());
+            }
+        }
+        let said = fs::read_to_string(log(self.files.path())).unwrap_or_default();
+        bail!(
+            "{} does not answer a Binding request; it said:\n{said}",
+            self.kind.name()
+        )
     }
 
     /// Where clients send.
@@ -145,7 +160,7 @@ fn nth(ip: std::net::IpAddr, first: u16, index: usize) -> SocketAddr {
     SocketAddr::new(ip, first.saturating_add(index))
 }
 
-fn bare(mode: &str, flows: u16, addresses: &Addresses) -> Result<ServerProcess> {
+fn bare(mode: &str, flows: u16, addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
     let program = std::env::current_exe()?;
     let arguments = [
         format!("bare --mode {mode} --listen {}:{PORT}", addresses.server),
@@ -153,7 +168,8 @@ fn bare(mode: &str, flows: u16, addresses: &Addresses) -> Result<ServerProcess> 
         format!("--clients {}:{FIRST_PORT}", addresses.clients),
         format!("--peers {}:{FIRST_PORT}", addresses.peers),
     ];
-    let mut process = ServerProcess::start(&program.to_string_lossy(), &words(&arguments))?;
+    let mut process =
+        ServerProcess::start(&program.to_string_lossy(), &words(&arguments), &log(files))?;
     process.wait_line()?;
     Ok(process)
 }
@@ -173,7 +189,7 @@ fn coturn(addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
         ),
     )?;
     let arguments = [format!("-c {}", configuration.display())];
-    let mut process = ServerProcess::start("turnserver", &words(&arguments))?;
+    let mut process = ServerProcess::start("turnserver", &words(&arguments), &log(files))?;
     process.discard_output();
     Ok(process)
 }
@@ -184,6 +200,7 @@ fn forebay(addresses: &Addresses, files: &Path, turnd: &Path) -> Result<ServerPr
     let secret = files.join("secret");
     let configuration = files.join("turnd.toml");
     fs::write(&secret, SECRET)?;
+    fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
     fs::write(
         &configuration,
         format!(
@@ -195,9 +212,15 @@ fn forebay(addresses: &Addresses, files: &Path, turnd: &Path) -> Result<ServerPr
         ),
     )?;
     let arguments = [format!("--config {}", configuration.display())];
-    let mut process = ServerProcess::start(&turnd.to_string_lossy(), &words(&arguments))?;
+    let mut process =
+        ServerProcess::start(&turnd.to_string_lossy(), &words(&arguments), &log(files))?;
     process.discard_output();
     Ok(process)
+}
+
+/// Where a server's standard error goes.
+fn log(files: &Path) -> PathBuf {
+    files.join("stderr")
 }
 
 fn words(lines: &[String]) -> Vec<String> {
@@ -215,7 +238,7 @@ fn words(lines: &[String]) -> Vec<String> {
 pub fn sibling_turnd() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("forebay-turnd");
     if !path.exists() {
-        anyhow::bail!(
+        bail!(
             "{} is missing: cargo build --release -p forebay-turnd",
             path.display()
         );

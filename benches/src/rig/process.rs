@@ -1,8 +1,9 @@
 //! A server under test: started pinned inside the server namespace, its CPU
 //! time and memory read from `/proc`.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -19,11 +20,11 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     /// Starts `program` with `arguments` on the server's core in the server's
-    /// namespace. `open_files` bounds its descriptors.
+    /// namespace; its standard error goes to the file `log`.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(program: &str, arguments: &[String]) -> Result<Self> {
+    pub fn start(program: &str, arguments: &[String], log: &Path) -> Result<Self> {
         let core = SERVER_CORE.to_string();
         let child = Command::new("ip")
             .args([
@@ -38,7 +39,7 @@ impl ServerProcess {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(File::create(log)?)
             .spawn()
             .with_context(|| format!("cannot start {program}"))?;
         cleanup::hold_process(child.id());
