@@ -7,7 +7,7 @@ use forebay_wire::clock::Now;
 
 use crate::batch::TxBatch;
 use crate::counters::{Counters, DropReason};
-use crate::runs::{Route, Runs};
+use crate::runs::{Route, Runs, Span};
 
 /// One pass. It remembers the last verdict in each direction: packets of one
 /// flow arrive next to each other, and within a pass nothing that a verdict
@@ -22,6 +22,8 @@ pub(crate) struct Media<'a> {
     pub(crate) tx: &'a mut TxBatch,
     /// State of the generator of transaction ids.
     pub(crate) transactions: &'a mut u64,
+    /// Three zero bytes in the batch's header arena, once somebody needs them.
+    pub(crate) zeros: Option<Span>,
     pub(crate) last_to_peer: LastToPeer,
     pub(crate) last_to_client: LastToClient,
 }

@@ -176,7 +176,14 @@ impl Media<'_> {
         if padding == 0 {
             return self.to_clients.push(self.tx, route, ecn, spans);
         }
-        let zeros = write(self.tx, &[0; 3][..padding as usize])?;
+        let zeros = match self.zeros {
+            Some(zeros) => zeros,
+            None => *self.zeros.insert(write(self.tx, &[0; 3])?),
+        };
+        let zeros = Span {
+            len: padding,
+            ..zeros
+        };
         let mut padded = [zeros; 3];
         padded[..N].copy_from_slice(&spans);
         match N {

@@ -136,6 +136,7 @@ impl Shard {
             memory: rx.memory,
             tx,
             transactions: &mut self.transactions,
+            zeros: None,
             last_to_peer: LastToPeer::nothing(),
             last_to_client: LastToClient::nothing(),
         };

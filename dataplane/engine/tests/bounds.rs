@@ -5,6 +5,7 @@ mod host;
 use std::net::SocketAddr;
 
 use forebay_engine::{Command, DropReason, Ecn, ShardConfig, TxBatch};
+use forebay_turn::{OfferedRelay, RelayedAddr, SocketId};
 use host::Host;
 use host::client::{Client, binding_request, channel_data};
 
@@ -141,4 +142,18 @@ fn requests_wait_for_room_in_the_command_queue() {
     assert_eq!(counters.allocations_deleted, deleted as u64);
     // And requests are answered again.
     client.allocate(&mut host);
+}
+
+#[test]
+fn a_relay_outside_the_shards_socket_range_is_given_back() {
+    let mut host = Host::new();
+    let local: SocketAddr = "192.0.2.1:50000".parse().expect("an address");
+    for socket in [0, 1, host::config().sockets].map(SocketId) {
+        let offered = OfferedRelay {
+            socket,
+            local,
+            relayed: RelayedAddr(local),
+        };
+        assert_eq!(host.shard.offer_relay(offered), Err(offered));
+    }
 }

@@ -196,6 +196,9 @@ fn merged_datagrams_become_data_indications() {
             host.receive(host.relay_at(relayed), peer, Ecn(0), &payloads);
             let sent = host.run();
             assert_eq!(host.tx.transmits.len(), 1);
+            // Shared and last header, and at most one copy of the padding.
+            let header = if peer.is_ipv4() { 36 } else { 48 };
+            assert_eq!(host.tx.headers.len(), header + 3 + header);
             let received: Vec<_> = sent
                 .iter()
                 .map(|sent| data_indication(&sent.bytes))
