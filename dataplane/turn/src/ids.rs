@@ -35,15 +35,17 @@ pub struct FiveTuple {
     pub local: IpAddr,
 }
 
-/// A channel number within 0x4000–0x4FFF (RFC 8656 §12).
+/// A channel number within 0x4000–0x7FFF. RFC 8656 §12 ends at 0x4FFF, RFC 5766
+/// did at 0x7FFF, and clients that choose from the whole of it are about
+/// (coturn's own). Nothing else on a TURN port has these first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
-    /// The number, if it lies in the range RFC 8656 §12 allots to channels.
+    /// The number, if it may name a channel.
     pub const fn new(number: u16) -> Option<Self> {
         match number {
-            0x4000..=0x4FFF => Some(Self(number)),
+            0x4000..=0x7FFF => Some(Self(number)),
             _ => None,
         }
     }

@@ -223,27 +223,42 @@ fn transport_is_checked_after_the_five_tuple() {
 }
 
 #[test]
+fn an_even_port_is_given_while_there_is_one() {
+    let mut world = World::new(config());
+    let mut alice = Client::alice(4000);
+    let pair = alice.allocate_with(&mut world, &|message| {
+        message.push(AttributeType::EVEN_PORT, &[0x80]).unwrap();
+    });
+    assert_eq!(pair.code(), 508, "the port above is not reserved");
+    for port in 4000..4010 {
+        let answer = Client::alice(port).allocate_with(&mut world, &|message| {
+            message.push(AttributeType::EVEN_PORT, &[0]).unwrap();
+        });
+        match answer.code() {
+            0 => {
+                let relayed = answer.view().xor_relayed_address().unwrap();
+                assert_eq!(relayed.port() % 2, 0);
+            }
+            code => {
+                assert_eq!(code, 508);
+                return;
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_not_understood_is_named() {
     let mut world = World::new(config());
     let mut alice = Client::alice(4000);
     let kinds = [
-        AttributeType::EVEN_PORT,
         AttributeType::DONT_FRAGMENT,
         AttributeType::RESERVATION_TOKEN,
         AttributeType(0x7777),
     ];
     for kind in kinds {
         let answer = alice.allocate_with(&mut world, &|message| {
-            message
-                .push(
-                    kind,
-                    &[0; 8][..if kind == AttributeType::EVEN_PORT {
-                        1
-                    } else {
-                        8
-                    }],
-                )
-                .unwrap();
+            message.push(kind, &[0; 8]).unwrap();
             // Needs no understanding.
             message.push(AttributeType(0x8777), b"x").unwrap();
         });

@@ -71,14 +71,14 @@ fn v6_works_the_same() {
     let mut world = World::new(config());
     let mut alice = Client::new("[2001:db8:1::1]:4000", "alice", "wonder");
     let relay = alice.allocate_v6(&mut world);
-    assert_eq!(alice.bind(&mut world, 0x4FFF, PEER_V6), 0);
+    assert_eq!(alice.bind(&mut world, 0x7FFF, PEER_V6), 0);
     assert_eq!(
-        world.channel(&alice, 0x4FFF).unwrap().destination,
+        world.channel(&alice, 0x7FFF).unwrap().destination,
         addr(PEER_V6)
     );
     assert_eq!(
         world.from_peer(relay, PEER_V6).unwrap().framing,
-        channel(0x4FFF)
+        channel(0x7FFF)
     );
 }
 
@@ -88,7 +88,7 @@ fn malformed_and_misplaced_requests() {
     let mut alice = Client::alice(4000);
     assert_eq!(alice.bind(&mut world, 0x4000, PEER), 437);
     alice.allocate(&mut world);
-    for number in [0x3FFF, 0x5000, 0x7FFF, 0, 0xFFFF] {
+    for number in [0x3FFF, 0x8000, 0, 0xFFFF] {
         assert_eq!(alice.bind(&mut world, number, PEER), 400);
     }
     let no_number = alice.call(&mut world, Method::CHANNEL_BIND, &|message| {

@@ -20,7 +20,7 @@ impl<'a> ChannelData<'a> {
     ///
     /// # Errors
     /// [`ParseError::TooShort`] without a whole header, [`ParseError::WrongType`]
-    /// for a number outside 0x4000–0x4FFF, [`ParseError::Length`] when the
+    /// for a number outside 0x4000–0x7FFF, [`ParseError::Length`] when the
     /// datagram is shorter than the header states.
     #[inline]
     pub fn parse(datagram: &'a [u8]) -> Result<Self, ParseError> {
@@ -28,7 +28,7 @@ impl<'a> ChannelData<'a> {
             .split_first_chunk::<HEADER>()
             .ok_or(ParseError::TooShort)?;
         let number = u16::from_be_bytes([header[0], header[1]]);
-        if number & 0xF000 != 0x4000 {
+        if number & 0xC000 != 0x4000 {
             return Err(ParseError::WrongType);
         }
         let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -36,7 +36,7 @@ impl<'a> ChannelData<'a> {
         Ok(Self { number, payload })
     }
 
-    /// The channel number, within 0x4000–0x4FFF.
+    /// The channel number, within 0x4000–0x7FFF.
     #[inline]
     pub const fn number(&self) -> u16 {
         self.number

@@ -10,15 +10,16 @@ pub enum Protocol {
     Zrtp,
     /// First byte 20–63.
     Dtls,
-    /// First byte 64–79. RFC 9443 lets QUIC have these where no TURN server
-    /// can be the sender; on a TURN port they are always channels.
+    /// First byte 64–127. RFC 7983 leaves channels 64–79 and RFC 9443 lets QUIC
+    /// have all of them, but clients of RFC 5766 may choose any channel up to
+    /// 0x7FFF, and on a TURN port nobody speaks QUIC.
     ChannelData,
     /// First byte 128–191 and the second not an RTCP packet type; also a
     /// single byte, which is neither.
     Rtp,
     /// First byte 128–191, second byte 192–223.
     Rtcp,
-    /// First byte 80–127 or 192–255.
+    /// First byte 192–255.
     Quic,
     /// Empty, or first byte 4–15.
     Unknown,
@@ -36,8 +37,8 @@ impl Protocol {
             4..=15 => Self::Unknown,
             16..=19 => Self::Zrtp,
             20..=63 => Self::Dtls,
-            64..=79 => Self::ChannelData,
-            80..=127 | 192..=255 => Self::Quic,
+            64..=127 => Self::ChannelData,
+            192..=255 => Self::Quic,
             128..=191 => match datagram {
                 [_, 192..=223, ..] => Self::Rtcp,
                 _ => Self::Rtp,

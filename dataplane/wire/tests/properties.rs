@@ -251,7 +251,7 @@ proptest! {
 
     #[test]
     fn channel_data_trims_padding(
-        number in 0x4000_u16..=0x4FFF,
+        number in 0x4000_u16..=0x7FFF,
         payload in prop::collection::vec(any::<u8>(), 0..100),
         padding in 0_usize..4,
     ) {

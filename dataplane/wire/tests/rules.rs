@@ -280,10 +280,10 @@ fn the_longest_message_can_be_written_and_read() {
 }
 
 #[test]
-fn channel_numbers_end_at_0x4fff() {
-    assert!(ChannelData::parse(&[0x4F, 0xFF, 0, 0]).is_ok());
+fn channel_numbers_end_at_0x7fff() {
+    assert!(ChannelData::parse(&[0x7F, 0xFF, 0, 0]).is_ok());
     assert_eq!(
-        ChannelData::parse(&[0x50, 0x00, 0, 0]),
+        ChannelData::parse(&[0x80, 0x00, 0, 0]),
         Err(ParseError::WrongType)
     );
     assert_eq!(
@@ -307,8 +307,8 @@ fn first_bytes_tell_protocols_apart() {
         4..=15 => Protocol::Unknown,
         16..=19 => Protocol::Zrtp,
         20..=63 => Protocol::Dtls,
-        64..=79 => Protocol::ChannelData,
-        80..=127 | 192..=255 => Protocol::Quic,
+        64..=127 => Protocol::ChannelData,
+        192..=255 => Protocol::Quic,
         128..=191 => Protocol::Rtp,
     };
     for byte in 0..=255 {

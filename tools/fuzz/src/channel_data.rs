@@ -6,7 +6,7 @@ pub(crate) fn run(datagram: &[u8]) {
     let Ok(message) = ChannelData::parse(datagram) else {
         return;
     };
-    assert!((0x4000..=0x4FFF).contains(&message.number()));
+    assert!((0x4000..=0x7FFF).contains(&message.number()));
     let len = u16::try_from(message.payload().len()).expect("a 16-bit length field");
     let header = ChannelData::header(message.number(), len);
     assert_eq!(header, datagram[..ChannelData::HEADER]);

@@ -193,20 +193,25 @@ fn relays(
 }
 
 /// Deals the ports like cards, so that every worker gets a share of every
-/// stretch of the range. The ports we listen on ourselves stay out.
+/// stretch of the range: in pairs of an even and the odd port above it, since
+/// clients may ask for an even one (RFC 8656 §7.2), or singly when there are
+/// not enough pairs to go round. The ports we listen on ourselves stay out.
 fn deal_ports(
     settings: &Settings,
     listen: &[SocketAddr],
     workers: usize,
 ) -> Result<Vec<Vec<u16>>, PlanError> {
+    let range = settings.relay.ports.ports();
+    let pairs = usize::from(range.end() / 2) - usize::from(range.start() / 2) + 1;
     let mut hands = vec![Vec::new(); workers];
-    let free = settings
-        .relay
-        .ports
-        .ports()
-        .filter(|port| !listen.iter().any(|address| address.port() == *port));
+    let free = range.filter(|port| !listen.iter().any(|address| address.port() == *port));
     for (index, port) in free.enumerate() {
-        hands[index % workers].push(port);
+        let card = if pairs > workers {
+            usize::from(port / 2)
+        } else {
+            index
+        };
+        hands[card % workers].push(port);
     }
     if hands.iter().any(Vec::is_empty) {
         return Err(PlanError {

@@ -64,10 +64,13 @@ impl Server {
         if self.draining || self.tables.allocations.room() == 0 {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
-        let relay = self
-            .relays
-            .take(v6)
-            .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+        // Reserving the next higher port too is not offered.
+        let relay = match message.even_port() {
+            None => self.relays.take(v6),
+            Some(false) => self.relays.take_even(v6),
+            Some(true) => None,
+        }
+        .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         let account = self
             .accounts
             .open(payer)

@@ -225,7 +225,7 @@ fn unknown_attributes(message: &Message<'_>) -> impl Iterator<Item = AttributeTy
 }
 
 /// Attributes we know, whether or not the method at hand uses them. Among
-/// those we do not: EVEN-PORT, RESERVATION-TOKEN, DONT-FRAGMENT, USERHASH and
+/// those we do not: RESERVATION-TOKEN, DONT-FRAGMENT, USERHASH and
 /// PASSWORD-ALGORITHM.
 fn understood(kind: AttributeType) -> bool {
     matches!(
@@ -242,6 +242,7 @@ fn understood(kind: AttributeType) -> bool {
             | AttributeType::NONCE
             | AttributeType::XOR_RELAYED_ADDRESS
             | AttributeType::REQUESTED_ADDRESS_FAMILY
+            | AttributeType::EVEN_PORT
             | AttributeType::REQUESTED_TRANSPORT
             | AttributeType::XOR_MAPPED_ADDRESS
     )

@@ -61,6 +61,18 @@ impl RelayPool {
         Some(pool.swap_remove(pick))
     }
 
+    /// One whose port as told to the client is even (RFC 8656 §7.2). Looks at
+    /// the relays in hand from a random one on.
+    pub(crate) fn take_even(&mut self, v6: bool) -> Option<OfferedRelay> {
+        let random = self.next_random();
+        let pool = self.of(v6);
+        let start = ((u128::from(random) * pool.len() as u128) >> 64) as usize;
+        let pick = (start..pool.len())
+            .chain(0..start)
+            .find(|&index| pool[index].relayed.0.port().is_multiple_of(2))?;
+        Some(pool.swap_remove(pick))
+    }
+
     pub(crate) fn held(&self) -> RelaysHeld {
         RelaysHeld {
             v4: self.v4.len(),

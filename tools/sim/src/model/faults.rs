@@ -207,7 +207,7 @@ impl Model {
             Some([a, b, _, _]) => u16::from_be_bytes([*a, *b]),
             _ => 0,
         };
-        faults.must(!(0x4000..=0x4FFF).contains(&number), 400);
+        faults.must(!(0x4000..=0x7FFF).contains(&number), 400);
         let Some(peer) = request.address(attribute::XOR_PEER_ADDRESS) else {
             faults.must(true, 400);
             return Effect::None;
