@@ -140,7 +140,7 @@ impl ControlServer {
                 &mut self.buffer,
                 now,
             ) {
-                end(client, &error.to_string());
+                hang_up(client, &error);
             }
         }
         self.clients.retain(|client| match client.verdict(now) {
@@ -223,16 +223,7 @@ impl ControlServer {
                 Ok(None) => return,
                 Ok(Some(message)) => self.hear(index, message, node),
                 Err(error) => {
-                    if !matches!(error, ConnectionError::Closed) {
-                        warn!(
-                            "control connection of process {} broke: {error}",
-                            client.pid
-                        );
-                    } else if client.is(Role::Controller) {
-                        info!("the control plane is gone; relaying goes on");
-                    }
-                    client.stage = Stage::Rejected;
-                    client.snapshot = None;
+                    hang_up(client, &error);
                     return;
                 }
             }
@@ -359,6 +350,21 @@ fn write(
         client.offer(drain, buffer, now)?;
     }
     Ok(())
+}
+
+/// Ends a connection that broke; closing it is a client's good right.
+fn hang_up(client: &mut Client, error: &ConnectionError) {
+    if client.is(Role::Controller) {
+        info!("the control plane is gone; relaying goes on");
+    }
+    if !matches!(error, ConnectionError::Closed) {
+        warn!(
+            "control connection of process {} broke: {error}",
+            client.pid
+        );
+    }
+    client.stage = Stage::Rejected;
+    client.snapshot = None;
 }
 
 fn end(client: &mut Client, why: &str) {

@@ -125,7 +125,7 @@ impl StatusCollector {
             {
                 continue;
             }
-            let name = format!("forebay_{}", first.name);
+            let name = format!("forebay_{}", exposed_name(first.name));
             let kind = match first.kind {
                 Kind::Counter => MetricType::Counter,
                 Kind::Gauge => MetricType::Gauge,
@@ -138,7 +138,12 @@ impl StatusCollector {
                 for (worker, page) in self.0.pages.iter().enumerate() {
                     let value = page[definition.stat as usize].load(Ordering::Relaxed);
                     let labels = labels(definition, worker);
-                    put(family.encode_family(&labels)?, definition.kind, value)?;
+                    if definition.name.ends_with(NANOSECONDS) {
+                        ConstCounter::new(value as f64 / 1e9)
+                            .encode(family.encode_family(&labels)?)?;
+                    } else {
+                        put(family.encode_family(&labels)?, definition.kind, value)?;
+                    }
                 }
             }
         }
@@ -235,6 +240,16 @@ impl StatusCollector {
             }
         }
         Ok(())
+    }
+}
+
+/// Workers count in integers, Prometheus wants base units.
+const NANOSECONDS: &str = "_nanoseconds";
+
+fn exposed_name(name: &str) -> String {
+    match name.strip_suffix(NANOSECONDS) {
+        Some(stem) => format!("{stem}_seconds"),
+        None => name.to_owned(),
     }
 }
 
