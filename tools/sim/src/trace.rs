@@ -55,7 +55,7 @@ pub(crate) fn describe(packet: &Packet) -> String {
             format!("{code}{message:?}")
         }
         None => match (packet.bytes.first(), parse_channel_data(&packet.bytes)) {
-            (Some(0x40..=0x4F), Some((number, payload))) => {
+            (Some(0x40..=0x7F), Some((number, payload))) => {
                 format!("channel {number:#06x}, {} bytes", payload.len())
             }
             _ => "payload or garbage".into(),

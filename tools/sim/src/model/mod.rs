@@ -237,7 +237,7 @@ impl Model {
         datagram: &[u8],
     ) -> Option<Result<Delivery, Dropped>> {
         match datagram {
-            [0x40..=0x4F, ..] => Some(self.channel_data(tuple, datagram)),
+            [0x40..=0x7F, ..] => Some(self.channel_data(tuple, datagram)),
             [0x00, 0x16, ..] => Some(self.send_indication(tuple, datagram)),
             [0..=3, ..] => None,
             _ => Some(Err(Dropped::Malformed)),
