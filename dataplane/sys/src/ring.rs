@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{Fixed, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, register::Restriction};
 
 use crate::Errno;
@@ -253,6 +253,28 @@ impl Ring {
         unsafe { self.push(entry) }
     }
 
+    /// Ends every request and closes every file, so that sockets and ports are
+    /// free when this returns; left to itself, the kernel takes a ring apart
+    /// some time after its end. Nothing can be received or sent afterwards.
+    pub fn shut_down(&mut self) -> Result<(), RingFailed> {
+        // Requests hold their file until they have completed.
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any().all())
+            .build()
+            .user_data(u64::MAX);
+        // SAFETY: the entry carries no pointer.
+        unsafe { self.push(entry)? };
+        self.submit_all(Wait::Poll)?;
+        self.submit_all(Wait::Poll)?;
+        self.reap(|_| {});
+        self.busy = true;
+        let none = vec![-1; self.files as usize];
+        self.io
+            .submitter()
+            .register_files_update(0, &none)
+            .map_err(|error| RingFailed::Enter(errno(&error)))?;
+        Ok(())
+    }
+
     /// Waits for the eventfd in `slot`; completes once, under `tag`.
     pub fn read_wake(&mut self, slot: u32, tag: u64) -> Result<(), RingFailed> {
         if self.waking {
@@ -488,7 +510,8 @@ fn setup_error(error: &std::io::Error) -> RingError {
 }
 
 /// Operations the worker submits.
-const OPERATIONS: [(u8, &str); 5] = [
+const OPERATIONS: [(u8, &str); 6] = [
+    (opcode::Send::CODE, "IORING_OP_SEND"),
     (opcode::RecvMsgMulti::CODE, "IORING_OP_RECVMSG"),
     (opcode::SendMsg::CODE, "IORING_OP_SENDMSG"),
     (opcode::AsyncCancel::CODE, "IORING_OP_ASYNC_CANCEL"),

@@ -1,4 +1,4 @@
-//! `sendmsg` through the ring: message headers, addresses, control messages
+//! `sendmsg` and `sendto` through the ring: message headers, addresses, control messages
 //! and iovecs of one submission, in arenas that are reused for the next.
 
 use core::net::{IpAddr, SocketAddr};
@@ -186,30 +186,41 @@ impl Arena {
             );
         }
 
-        let header = &mut message.header;
-        header.msg_namelen = address::encode(&send.destination, &mut message.name) as u32;
-        header.msg_name = message.name.as_mut_ptr().cast();
-        header.msg_iovlen = end - first;
-        header.msg_iov = self.iovecs[first..].as_mut_ptr();
-        header.msg_controllen = control;
-        header.msg_control = if control == 0 {
-            core::ptr::null_mut()
-        } else {
-            message.control.as_mut_ptr().cast()
-        };
+        let name_len = address::encode(&send.destination, &mut message.name) as u32;
         self.used_iovecs = end;
         self.used_messages += 1;
-
+        let socket = types::Fixed(send.file);
         // MSG_DONTWAIT makes the kernel complete the request within the
         // submitting call, one way or the other: that is what lets buffers and
         // arenas be reused right after it.
-        Ok(
-            opcode::SendMsg::new(types::Fixed(send.file), &raw const message.header)
-                .flags(libc::MSG_DONTWAIT as u32)
-                .build()
-                .flags(Flags::SKIP_SUCCESS)
-                .user_data(send.tag),
-        )
+        let flags = libc::MSG_DONTWAIT;
+        let entry = match &self.iovecs[first..end] {
+            // Spares the kernel from fetching message header and iovec.
+            [only] if control == 0 => {
+                opcode::Send::new(socket, only.iov_base.cast(), only.iov_len as u32)
+                    .flags(flags)
+                    .dest_addr(message.name.as_ptr().cast())
+                    .dest_addr_len(name_len)
+                    .build()
+            }
+            pieces => {
+                let header = &mut message.header;
+                header.msg_name = message.name.as_mut_ptr().cast();
+                header.msg_namelen = name_len;
+                header.msg_iov = pieces.as_ptr().cast_mut();
+                header.msg_iovlen = pieces.len();
+                header.msg_controllen = control;
+                header.msg_control = if control == 0 {
+                    core::ptr::null_mut()
+                } else {
+                    message.control.as_mut_ptr().cast()
+                };
+                opcode::SendMsg::new(socket, &raw const message.header)
+                    .flags(flags as u32)
+                    .build()
+            }
+        };
+        Ok(entry.flags(Flags::SKIP_SUCCESS).user_data(send.tag))
     }
 
     /// Bytes taken.

@@ -23,8 +23,10 @@ pub struct Tuning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Shares its address with the sockets of other workers (SO_REUSEPORT).
+    /// There are few, so their drops are asked for with [`drops`].
     Listener,
-    /// Owns its address alone.
+    /// Owns its address alone. Thousands of these: they tell their drops with
+    /// the datagrams (SO_RXQ_OVFL).
     Relay,
 }
 
@@ -75,7 +77,9 @@ pub fn open(address: SocketAddr, role: Role, tuning: Tuning) -> Result<OwnedFd, 
             set(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         }
     }
-    set(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+    if role == Role::Relay {
+        set(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
+    }
     buffer(
         fd,
         libc::SO_RCVBUFFORCE,
@@ -136,6 +140,27 @@ pub fn granted(socket: BorrowedFd<'_>) -> Result<Granted, Errno> {
         receive: read(libc::SO_RCVBUF)?,
         send: read(libc::SO_SNDBUF)?,
     })
+}
+
+/// Datagrams a socket dropped on a full receive buffer since it was opened
+/// (wraps).
+pub fn drops(socket: BorrowedFd<'_>) -> Result<u32, Errno> {
+    // The last value of SO_MEMINFO, SK_MEMINFO_DROPS.
+    const VALUES: usize = 9;
+    let mut values = [0_u32; VALUES];
+    let mut length = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: the descriptor is open while borrowed, and the kernel writes at
+    // most `length` bytes into `values`.
+    let outcome = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(outcome).map(|_| values[VALUES - 1])
 }
 
 /// The address a socket is bound to.

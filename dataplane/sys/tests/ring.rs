@@ -236,6 +236,20 @@ fn cancelling_ends_the_receive_and_closing_frees_the_port() {
 }
 
 #[test]
+fn after_shutting_down_every_port_is_free() {
+    let mut ring = ring(8);
+    let addresses: Vec<SocketAddr> = (0..10)
+        .map(|slot| socket(&mut ring, slot, "127.0.0.1:0"))
+        .collect();
+    ring.enter(&[], nothing(), Wait::Poll).unwrap();
+    ring.shut_down().unwrap();
+    for address in addresses {
+        assert!(!sockets::is_taken(address).unwrap());
+    }
+    assert!(ring.enter(&[], nothing(), Wait::Poll).is_err());
+}
+
+#[test]
 fn another_thread_wakes_a_waiting_ring() {
     let mut ring = ring(8);
     let (waker, reader) = Waker::new().unwrap();

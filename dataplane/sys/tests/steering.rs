@@ -131,3 +131,20 @@ fn buffers_are_reported_as_granted() {
     let granted = sockets::granted(socket.as_fd()).unwrap();
     assert_eq!((granted.receive, granted.send), (131_072, 65_536));
 }
+
+#[test]
+fn a_listeners_drops_are_counted() {
+    let tiny = Tuning {
+        receive_buffer: 2048,
+        ..TUNING
+    };
+    let socket = sockets::open("127.0.0.1:0".parse().unwrap(), Role::Listener, tiny).unwrap();
+    assert_eq!(sockets::drops(socket.as_fd()).unwrap(), 0);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = sockets::local_address(socket.as_fd()).unwrap();
+    for _ in 0..50 {
+        client.send_to(&[0; 500], server).unwrap();
+    }
+    let drops = sockets::drops(socket.as_fd()).unwrap();
+    assert!((1..50).contains(&drops), "{drops}");
+}

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use forebay_sys::sockets::{self, Role, Tuning};
 use forebay_sys::{Errno, steer};
@@ -41,9 +42,7 @@ pub fn open(
     options: ListenOptions,
 ) -> Result<Vec<Listener>, StartError> {
     let refuse = |reason: String| StartError::Listen { address, reason };
-    if address.port() != 0 && sockets::is_taken(address).map_err(|errno| refuse(explain(errno)))? {
-        return Err(refuse(explain(Errno::EADDRINUSE)));
-    }
+    wait_until_free(address).map_err(|errno| refuse(explain(errno)))?;
     let tuning = Tuning {
         receive_buffer: options.receive_buffer,
         send_buffer: options.send_buffer,
@@ -69,6 +68,27 @@ pub fn open(
         listeners.push(listener(bound, control, media));
     }
     Ok(listeners)
+}
+
+/// How long an address may still be held by the process we replace: after a
+/// crash, the kernel takes its ring, and with it the sockets, apart in the
+/// background.
+const PREDECESSOR: Duration = Duration::from_secs(3);
+
+/// Sharing the address with a stranger's SO_REUSEPORT group would split
+/// clients between the two, so the address has to be free first.
+fn wait_until_free(address: SocketAddr) -> Result<(), Errno> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let end = Instant::now() + PREDECESSOR;
+    while sockets::is_taken(address)? {
+        if Instant::now() >= end {
+            return Err(Errno::EADDRINUSE);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn listener(address: SocketAddr, control: OwnedFd, media: OwnedFd) -> Listener {

@@ -144,7 +144,8 @@ impl Worker {
             self.round()?;
         }
         self.housekeeping();
-        Ok(())
+        self.sockets.stop_listening();
+        self.ring.shut_down()
     }
 
     fn round(&mut self) -> Result<(), RingFailed> {
@@ -392,6 +393,7 @@ impl Worker {
             }
         }
         self.sockets.retry_ports(self.state.now.instant);
+        self.sockets.count_listener_drops();
         let totals = self.sockets.totals();
         let held = self.shard.relays_held();
         let gauges = Gauges {

@@ -5,13 +5,14 @@
 //! theirs, behind them the request sockets of the listeners, last the eventfd.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use forebay_engine::Shard;
 use forebay_sys::Errno;
 use forebay_sys::buffers::Group;
 use forebay_sys::ring::{Ring, RingFailed};
-use forebay_sys::sockets::{Role, Tuning, open};
+use forebay_sys::sockets::{Role, Tuning, drops, open};
 use forebay_turn::{OfferedRelay, RelayMapping, RelayedAddr, SocketId};
 use forebay_wire::clock::Instant;
 
@@ -23,8 +24,9 @@ pub(super) const fn files(sockets: usize, listeners: usize) -> usize {
     sockets + listeners + 1
 }
 
-/// How long a port that another program has is left alone.
-const ASIDE: Duration = Duration::from_secs(30);
+/// How long a port that another program has is left alone. Short, because the
+/// other program may be our predecessor, whose ring the kernel is taking apart.
+const ASIDE: Duration = Duration::from_secs(5);
 /// How long no relay is opened after the kernel refused for a reason that does
 /// not depend on the port, or after the shard had enough.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -99,6 +101,8 @@ pub(super) struct Sockets {
     /// Relays opened since the worker started.
     pub(super) opened: u64,
     pub(super) open_errors: u64,
+    /// Listening sockets and what each had dropped when it was last asked.
+    listening: Vec<(OwnedFd, u32)>,
     pub(super) listener_drops: u64,
     pub(super) relay_drops: u64,
 }
@@ -140,6 +144,7 @@ impl Sockets {
             turn: [0; 2],
             opened: 0,
             open_errors: 0,
+            listening: Vec::with_capacity(2 * listeners.len()),
             listener_drops: 0,
             relay_drops: 0,
         }
@@ -178,20 +183,41 @@ impl Sockets {
         })
     }
 
-    /// Takes note of a socket's drop counter.
+    /// Puts a listening socket into its slot.
+    pub(super) fn listen(
+        &mut self,
+        ring: &mut Ring,
+        slot: u32,
+        socket: OwnedFd,
+    ) -> Result<(), Errno> {
+        let kept = socket.try_clone().map_err(|_| Errno::EMFILE)?;
+        self.listening.push((kept, 0));
+        ring.install(slot, socket)
+    }
+
+    /// Forgets the descriptors of the listening sockets.
+    pub(super) fn stop_listening(&mut self) {
+        self.listening.clear();
+    }
+
+    /// Asks the listening sockets what they dropped.
+    pub(super) fn count_listener_drops(&mut self) {
+        for (socket, before) in &mut self.listening {
+            if let Ok(count) = drops(socket.as_fd()) {
+                self.listener_drops += u64::from(count.wrapping_sub(*before));
+                *before = count;
+            }
+        }
+    }
+
+    /// Takes note of a relay socket's drop counter.
     #[cold]
     pub(super) fn dropped(&mut self, slot: u32, count: u32) {
-        let Some(entry) = self.slots.get_mut(slot as usize) else {
-            return;
-        };
-        // Datagrams of one socket are handled in order, so the counter only
-        // rises, but for its wrap.
-        let rise = u64::from(count.wrapping_sub(entry.dropped));
-        entry.dropped = count;
-        if (self.listeners..self.sockets).contains(&slot) {
-            self.relay_drops += rise;
-        } else {
-            self.listener_drops += rise;
+        if let Some(entry) = self.slots.get_mut(slot as usize) {
+            // Datagrams of one socket are handled in order, so the counter
+            // only rises, but for its wrap.
+            self.relay_drops += u64::from(count.wrapping_sub(entry.dropped));
+            entry.dropped = count;
         }
     }
 

@@ -144,7 +144,7 @@ fn build(
         .iter()
         .map(|listener| listener.address.ip())
         .collect();
-    let sockets = Sockets::new(
+    let mut sockets = Sockets::new(
         &locals,
         config.shard.sockets,
         config.relays,
@@ -158,7 +158,8 @@ fn build(
             .push((listener.address, buffers(&listener.media)));
         let [media, requests] = sockets.listener_slots(number);
         for (slot, socket) in [(media, listener.media), (requests, listener.control)] {
-            ring.install(slot, socket)
+            sockets
+                .listen(&mut ring, slot, socket)
                 .map_err(|errno| format!("cannot register {}: {errno}", listener.address))?;
         }
     }

@@ -15,6 +15,7 @@ allow! {
     IO_URING_REGISTER: "put a new relay socket into the file table",
     SOCKET: "open a relay socket",
     SETSOCKOPT: "its buffers, GRO, ECN and drop counter",
+    GETSOCKOPT: "drop counters of the listening sockets",
     BIND: "its relay port",
     CLOSE: "its descriptor, once the file table holds it",
     GETRANDOM: "random relay ports",

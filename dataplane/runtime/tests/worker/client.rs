@@ -1,6 +1,7 @@
 //! A small TURN client.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use forebay_wire::ChannelData;
@@ -10,6 +11,8 @@ use md5::{Digest, Md5};
 use sha1::Sha1;
 
 use crate::host::{PASSWORD, REALM, USER};
+
+static CLIENTS: AtomicU64 = AtomicU64::new(0);
 
 pub struct Client {
     pub socket: UdpSocket,
@@ -33,7 +36,9 @@ impl Client {
             server,
             password: PASSWORD.to_owned(),
             nonce: Vec::new(),
-            transaction: 0,
+            // The kernel gives a closed client's port to a new one, which must
+            // not look like a retransmission of the old.
+            transaction: CLIENTS.fetch_add(1 << 16, Ordering::Relaxed),
         }
     }
 

@@ -170,3 +170,18 @@ fn a_full_mailbox_says_so_and_commands_are_not_lost() {
     );
     host.stop();
 }
+
+#[test]
+fn after_the_end_address_and_ports_are_free_at_once() {
+    let host = Host::new();
+    let (v4, v6) = (host.v4, host.v6);
+    let mut client = Client::new(v4);
+    let relayed = client.allocate();
+    host.stop();
+    for address in [v4, v6, relayed] {
+        assert!(
+            !forebay_sys::sockets::is_taken(address).unwrap(),
+            "{address} is still held"
+        );
+    }
+}

@@ -34,7 +34,14 @@ fn allocations_are_made_while_media_overflows_every_buffer() {
     let mut made = 0;
     while Instant::now() < end {
         let mut client = Client::new(host.v4);
-        client.allocate();
+        let outcome = client.try_allocate(1);
+        assert!(
+            outcome.is_ok(),
+            "{outcome:?} after {made}: {} ready, {} free, {} not opened",
+            host.stat(Stat::RelaysReady),
+            host.stat(Stat::RelayPortsFree),
+            host.stat(Stat::RelayOpenErrors),
+        );
         assert_eq!(client.refresh(0), 0);
         made += 1;
     }

@@ -19,8 +19,14 @@ pub const USER: &str = "alice";
 pub const PASSWORD: &str = "wonder";
 
 /// Every host of this test gets relay ports of its own, below the range that
-/// the kernel gives to clients and peers.
-static NEXT_PORT: AtomicU16 = AtomicU16::new(10_000);
+/// the kernel gives to clients and peers, and apart from those of a run of
+/// this test beside us.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+fn take_ports(count: u16) -> u16 {
+    let base = 10_000 + (std::process::id() % 5) as u16 * 4_000;
+    base + NEXT_PORT.fetch_add(count, Ordering::Relaxed)
+}
 
 pub struct Host {
     pub v4: SocketAddr,
@@ -95,7 +101,7 @@ pub fn turn(allocations: u32) -> Config {
 }
 
 pub fn config(index: usize, options: &Options) -> WorkerConfig {
-    let first = NEXT_PORT.fetch_add(options.ports_per_worker, Ordering::Relaxed);
+    let first = take_ports(options.ports_per_worker);
     WorkerConfig {
         index,
         core: None,
