@@ -37,7 +37,7 @@ impl Settings {
         let mut secrets = Vec::new();
         let mut ids = BTreeSet::new();
         for source in &config.turn.secrets {
-            match secret(source) {
+            match secret(source, path) {
                 Ok(secret) => secrets.push(secret),
                 Err(why) => complaints.push(format!("turn.secrets {:?}: {why}", source.id)),
             }
@@ -52,7 +52,9 @@ impl Settings {
             .turn
             .users_file
             .as_deref()
-            .map_or(Ok(Vec::new()), users);
+            .map_or(Ok(Vec::new()), |file| {
+                users(&secret_file::locate(file, path))
+            });
         let users = users.unwrap_or_else(|why| {
             complaints.push(format!("turn.users_file: {why}"));
             Vec::new()
@@ -69,7 +71,7 @@ impl Settings {
                 "is not set: without it anybody could use the relay; name a file of name:key lines"
                     .to_owned(),
             ),
-            Some(file) => secret_file::read(file).and_then(|text| {
+            Some(file) => secret_file::read(&secret_file::locate(file, path)).and_then(|text| {
                 ApiKeys::parse(&text).map_err(|why| format!("{}: {why}", file.display()))
             }),
         };
@@ -108,9 +110,8 @@ impl Settings {
         let named = named
             .chain(turn.users_file.as_deref())
             .chain(self.config.api.keys_file.as_deref());
-        // The configuration itself is never a systemd credential.
         named
-            .filter_map(|file| secret_file::locate(file).ok())
+            .map(|file| secret_file::locate(file, config))
             .chain([config.to_owned()])
             .collect()
     }
@@ -140,11 +141,12 @@ pub fn unix_now() -> u64 {
         .as_secs()
 }
 
-fn secret(source: &SecretSource) -> Result<RestSecret, String> {
+fn secret(source: &SecretSource, config: &Path) -> Result<RestSecret, String> {
     let id = Text::new(source.id.as_str()).map_err(|error| format!("the id: {error} bytes"))?;
-    let text = secret_file::read(&source.file)?;
+    let file = secret_file::locate(&source.file, config);
+    let text = secret_file::read(&file)?;
     let key = text.trim_end_matches(['\r', '\n']);
-    let shown = source.file.display();
+    let shown = file.display();
     if key.is_empty() {
         return Err(format!("{shown}: empty; fill it: openssl rand -hex 32"));
     }
@@ -154,12 +156,16 @@ fn secret(source: &SecretSource) -> Result<RestSecret, String> {
         ));
     }
     let key = Bytes::new(key).map_err(|error| format!("{shown}: {error} bytes"))?;
-    let not_after = source.not_after.as_ref().map(|date| {
-        humantime::parse_rfc3339(&date.to_string())
+    let not_after = source.not_after.as_deref().map(|text| {
+        humantime::parse_rfc3339(text)
             .ok()
             .and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok())
             .map(|since| since.as_secs())
-            .ok_or_else(|| format!("not_after {date}: write it in UTC, as 2027-12-31T00:00:00Z"))
+            .ok_or_else(|| {
+                format!(
+                    "not_after {text:?} is not a UTC time; write it as \"2027-12-31T00:00:00Z\""
+                )
+            })
     });
     Ok(RestSecret {
         id,

@@ -4,7 +4,7 @@
 /** @typedef {{stream: MediaStream, label: string, synthetic: boolean, stop: () => void}} Source */
 
 const WIDTH = 640;
-const HEIGHT = 480;
+const HEIGHT = 360;
 const FRAMES_PER_SECOND = 30;
 
 /**
@@ -105,12 +105,12 @@ function paint(pen, frame) {
   }
   const angle = (frame / FRAMES_PER_SECOND) * Math.PI * 0.5;
   pen.beginPath();
-  pen.arc(WIDTH / 2 + Math.cos(angle) * 180, HEIGHT / 2 + Math.sin(angle) * 120, 46, 0, Math.PI * 2);
+  pen.arc(WIDTH / 2 + Math.cos(angle) * 180, HEIGHT / 2 + Math.sin(angle) * 90, 36, 0, Math.PI * 2);
   pen.fillStyle = '#ffffff';
   pen.fill();
   pen.fillStyle = 'rgb(6 11 16 / 75%)';
-  pen.fillRect(0, HEIGHT - 64, WIDTH, 64);
+  pen.fillRect(0, HEIGHT - 52, WIDTH, 52);
   pen.fillStyle = '#ffffff';
-  pen.font = '600 28px system-ui, sans-serif';
-  pen.fillText(`Forebay test picture   ${(frame / FRAMES_PER_SECOND).toFixed(1)} s`, 24, HEIGHT - 22);
+  pen.font = '600 22px system-ui, sans-serif';
+  pen.fillText(`Forebay test picture   ${(frame / FRAMES_PER_SECOND).toFixed(1)} s`, 20, HEIGHT - 18);
 }

@@ -102,13 +102,14 @@ export class View {
 
   candidates(candidates, pair) {
     const used = (c) => [pair?.local, pair?.remote].some((p) => p && p.address === c.address && p.port === c.port);
-    element('candidates').replaceChildren(...candidates.map((c) => row(used(c) ? 'used' : '', [
+    const sorted = [...candidates].sort((a, b) => b.side.localeCompare(a.side));
+    element('candidates').replaceChildren(...sorted.map((c) => row(used(c) ? 'used' : '', [
       c.side,
       endpoint(c),
       (c.relayProtocol ?? 'unknown').toUpperCase(),
       c.url ?? '–',
     ])));
-    this.#mark('candidates', undefined, `${candidates.length} relayed ${candidates.length === 1 ? 'address' : 'addresses'}`);
+    this.#mark('candidates', undefined, `${candidates.length} ${candidates.length === 1 ? 'address' : 'addresses'}`);
   }
 
   sample(check) {

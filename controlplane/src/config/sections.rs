@@ -44,10 +44,12 @@ section! {
         /// Shared secrets (TURN REST). All of them authenticate until their
         /// not_after; the first one that still does signs new credentials. To
         /// rotate: put the new one first, and remove the old one after the
-        /// longest ttl. A file holds the secret alone; `credential:NAME` reads
-        /// $CREDENTIALS_DIRECTORY/NAME.
-        secrets: Vec<SecretSource> = Vec::new(), Example r#"[{ id = "2026-11", file = "/etc/forebay/turn.secret", not_after = 2027-12-31T00:00:00Z }]"# ["id", "file", "not_after"];
+        /// longest ttl. A file holds the secret alone, and others must not be
+        /// able to read it; a relative name is looked up among systemd
+        /// credentials first, then beside this file.
+        secrets: Vec<SecretSource> = Vec::new(), Example r#"[{ id = "2026-11", file = "/etc/forebay/turn.secret", not_after = "2027-12-31T00:00:00Z" }]"# ["id", "file", "not_after"];
         /// Static users beside the secrets: name:password per line, at most 128.
+        /// Same rules for the file.
         users_file: Option<PathBuf> = None, Example r#""/etc/forebay/users""#;
         /// Lifetime of credentials when the request names none.
         #[serde(with = "humantime_serde")]
@@ -75,7 +77,7 @@ section! {
     /// Who may ask for credentials.
     Api "api" {
         /// API keys, `name:key` per line; or `name:sha256:HEX` with the SHA-256
-        /// of the key. Needed: without it anybody could use the relay.
+        /// of the key. Same rules for the file. Needed: without it anybody could use the relay.
         keys_file: Option<PathBuf> = None, Example r#""/etc/forebay/api.keys""#;
     }
 }
@@ -134,10 +136,10 @@ section! {
 pub struct SecretSource {
     /// Names it in logs and metrics.
     pub id: String,
-    /// The file that holds it, or `credential:NAME`.
+    /// The file that holds it.
     pub file: PathBuf,
-    /// When it stops authenticating.
-    pub not_after: Option<toml::value::Datetime>,
+    /// When it stops authenticating, as RFC 3339 in UTC.
+    pub not_after: Option<String>,
 }
 
 /// Importance of log lines.

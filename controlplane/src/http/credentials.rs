@@ -7,7 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::App;
 use super::error::ApiError;
@@ -126,10 +126,16 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Wish, ApiError> {
     {
         return Err(ApiError::media_type());
     }
-    serde_json::from_slice(&body).map_err(|error| match error.classify() {
+    // An object first: a struct would take an array too.
+    let object: Map<String, Value> = serde_json::from_slice(&body).map_err(unreadable)?;
+    serde_json::from_value(Value::Object(object)).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> ApiError {
+    match error.classify() {
         serde_json::error::Category::Data => ApiError::invalid(error.to_string()),
         _ => ApiError::bad_request(format!("not JSON: {error}")),
-    })
+    }
 }
 
 fn urls(app: &App, settings: &Settings, region: Option<&str>) -> Result<Vec<String>, ApiError> {
