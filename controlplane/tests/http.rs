@@ -184,7 +184,7 @@ fn a_body_without_an_end_is_cut_off() {
     assert!(start.elapsed() < Duration::from_secs(20));
     for garbage in [
         &b"\x16\x03\x01\x02\x00\x01\x00"[..],
-        &[0xff; 40_000],
+        &vec![0xff; 40_000][..],
         b"GET\r\n\r\n",
     ] {
         exchange(control.address, garbage);
