@@ -153,11 +153,19 @@ impl Client {
             self.account.password.push('x');
         }
         let ipv6 = turn.random.percent(30.0);
+        let even = turn.random.percent(10.0);
         let lifetime = turn
             .random
             .percent(50.0)
             .then(|| turn.random.skewed(1, 10_000) as u32);
-        self.request(Intent::Allocate { ipv6, lifetime }, turn);
+        self.request(
+            Intent::Allocate {
+                ipv6,
+                even,
+                lifetime,
+            },
+            turn,
+        );
     }
 
     /// Binds a new channel, or an old one again.
@@ -165,10 +173,7 @@ impl Client {
         let peer = self.peer(turn);
         let Some(session) = &self.session else { return };
         let bound = session.channels.iter().find(|(_, bound)| **bound == peer);
-        let number = bound.map_or_else(
-            || 0x4000 + turn.random.between(0, 20) as u16,
-            |(number, _)| *number,
-        );
+        let number = bound.map_or_else(|| a_channel(turn.random), |(number, _)| *number);
         self.request(Intent::Bind(number, peer), turn);
     }
 
@@ -221,7 +226,7 @@ impl Client {
         let Some(session) = &self.session else { return };
         let mut numbers: Vec<u16> = session.channels.keys().copied().collect();
         if numbers.is_empty() {
-            numbers.push(0x4000 + turn.random.between(0, 20) as u16);
+            numbers.push(a_channel(turn.random));
         }
         // Interleaved over several channels, as video simulcast would.
         let spread = turn.random.between(1, numbers.len() as u64) as usize;
@@ -301,5 +306,15 @@ impl Client {
             permissions: BTreeSet::new(),
             channels: BTreeMap::new(),
         });
+    }
+}
+
+/// One of few numbers from both ends of the range clients choose from.
+fn a_channel(random: &mut Random) -> u16 {
+    let number = random.between(0, 20) as u16;
+    if number < 16 {
+        0x4000 + number
+    } else {
+        0x8000 - number + 15
     }
 }

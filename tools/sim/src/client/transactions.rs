@@ -21,6 +21,8 @@ pub(crate) enum Intent {
     Binding,
     Allocate {
         ipv6: bool,
+        /// Asks for an even port, as RTP once wanted.
+        even: bool,
         lifetime: Option<u32>,
     },
     Refresh(Option<u32>),
@@ -52,11 +54,18 @@ impl Client {
             Intent::Binding | Intent::Odd => {
                 writer = Writer::new(Class::Request, method::BINDING, transaction);
             }
-            Intent::Allocate { ipv6, lifetime } => {
+            Intent::Allocate {
+                ipv6,
+                even,
+                lifetime,
+            } => {
                 writer = Writer::new(Class::Request, method::ALLOCATE, transaction)
                     .with(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
                 if *ipv6 {
                     writer = writer.with(attribute::REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0]);
+                }
+                if *even {
+                    writer = writer.with(attribute::EVEN_PORT, &[0]);
                 }
                 if let Some(lifetime) = lifetime {
                     writer = writer.with(attribute::LIFETIME, &lifetime.to_be_bytes());
@@ -102,7 +111,7 @@ impl Client {
     /// refused, or that others have to be left alone by.
     pub(super) fn act_oddly(&mut self, turn: &mut Turn<'_>) {
         let transaction: Transaction = turn.random.bytes();
-        let number = 0x3FFE + turn.random.between(0, 0x1010) as u16;
+        let number = 0x3FFE + turn.random.between(0, 0x4010) as u16;
         let peer = self.peer(turn);
         let numbered = |writer: Writer| {
             writer.with(
@@ -118,7 +127,10 @@ impl Client {
             2 => {
                 udp(new(method::ALLOCATE)).with(attribute::REQUESTED_ADDRESS_FAMILY, &[3, 0, 0, 0])
             }
-            3 => udp(new(method::ALLOCATE)).with(attribute::EVEN_PORT, &[0x80]),
+            3 => udp(new(method::ALLOCATE)).with(
+                attribute::EVEN_PORT,
+                &[0x80; 2][..turn.random.between(0, 2) as usize],
+            ),
             4 => udp(new(method::ALLOCATE)).with(attribute::RESERVATION_TOKEN, &[1; 8]),
             5 => udp(new(method::ALLOCATE)),
             6 => udp(new(method::ALLOCATE)).with(0x7FFF, b"?"),

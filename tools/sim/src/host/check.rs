@@ -321,7 +321,7 @@ impl Host {
 
 /// The payload a client is sent, or `None` for an answer.
 fn to_client(tuple: Tuple, bytes: &[u8]) -> Result<Option<Delivery>, String> {
-    if let [0x40..=0x4F, ..] = bytes {
+    if let [0x40..=0x7F, ..] = bytes {
         let (number, payload) =
             parse_channel_data(bytes).ok_or("broken ChannelData to a client")?;
         if bytes.len() != 4 + payload.len() {

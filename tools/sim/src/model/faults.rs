@@ -86,11 +86,16 @@ impl Model {
         if !(1..=2).contains(&family) {
             faults.must.extend([440, 400]);
         }
-        if request.get(attribute::EVEN_PORT).is_some()
-            || request.get(attribute::RESERVATION_TOKEN).is_some()
-        {
+        if request.get(attribute::RESERVATION_TOKEN).is_some() {
             faults.must.extend([400, 420, 508]);
         }
+        // Reserving the next port as well may be refused, and is.
+        let even = request.get(attribute::EVEN_PORT);
+        faults.must(even.is_some_and(|bits| bits.len() != 1), 400);
+        faults.must(
+            even.is_some_and(|bits| bits.first().is_some_and(|bits| bits & 0x80 != 0)),
+            508,
+        );
         let user = quota_user(username);
         let held = self
             .of_worker(tuple.worker)
@@ -105,10 +110,13 @@ impl Model {
             faults.room(quota as usize, held, dead, 1, 486);
         }
         let ipv6 = family == 2;
+        let fits = |relayed: &SocketAddr| {
+            relayed.is_ipv6() == ipv6 && (even.is_none() || relayed.port().is_multiple_of(2))
+        };
         let in_hand = context
             .offered
             .iter()
-            .filter(|(_, relayed)| relayed.is_ipv6() == ipv6)
+            .filter(|(_, relayed)| fits(relayed))
             .count();
         faults.must(in_hand == 0 || context.draining, 508);
         faults.room(
@@ -356,6 +364,7 @@ pub(super) fn unknown_attributes(request: &Message) -> Vec<u16> {
         attribute::NONCE,
         attribute::REQUESTED_ADDRESS_FAMILY,
         attribute::REQUESTED_TRANSPORT,
+        attribute::EVEN_PORT,
     ];
     let unknown = request
         .kinds()

@@ -175,6 +175,10 @@ impl Model {
                 if relayed.is_ipv6() != ipv6 {
                     return Err(format!("{relayed} is of the other family"));
                 }
+                if request.get(attribute::EVEN_PORT).is_some() && !relayed.port().is_multiple_of(2)
+                {
+                    return Err(format!("{relayed} is not even"));
+                }
                 if answer.address(attribute::XOR_MAPPED_ADDRESS) != Some(tuple.client) {
                     return Err("the mapped address is not the client's".into());
                 }
