@@ -150,10 +150,16 @@ impl Server {
             }
         }
         for slot in 0..self.tables.permissions.used() {
+            let timed = self.tables.permissions.has_timer(slot);
             let Some(permission) = self.tables.permissions.get_mut(slot) else {
                 continue;
             };
             match policy.reach(permission.ip) {
+                // Expired while a channel referred to it, which a policy about
+                // ports has just removed: no timer will come for it.
+                Ok(_) if permission.channels == 0 && !timed => {
+                    self.tables.remove_permission(slot);
+                }
                 Ok(reach) => permission.reach = reach,
                 // Its channels, denied with it, are gone.
                 Err(_) => self.tables.remove_permission(slot),

@@ -379,3 +379,19 @@ proptest! {
         prop_assert!(!policy.judge(SocketAddr::new(at, 0)).is_allowed());
     }
 }
+
+#[test]
+fn a_channel_denied_for_its_port_takes_an_expired_permission_along() {
+    let mut config = config();
+    config.capacity.permissions_per_allocation = 1;
+    let mut world = World::new(config);
+    let mut alice = Client::alice(4000);
+    alice.allocate(&mut world);
+    assert_eq!(alice.bind(&mut world, 0x4000, "8.8.8.8:1500"), 0);
+    // The permission expires, and stays for its channel's sake.
+    world.advance(secs(301));
+    let mut ports = policy();
+    ports.lowest_port = 2000;
+    world.server.set_policy(&ports);
+    assert_eq!(alice.permit(&mut world, &["9.9.9.9:4000"]), 0);
+}

@@ -94,6 +94,11 @@ impl<T> Slab<T> {
             .is_some_and(|slot| !core::mem::replace(&mut slot.armed, true))
     }
 
+    /// Whether a timer for the slot is pending.
+    pub(crate) fn has_timer(&self, slot: u32) -> bool {
+        self.slots.get(slot as usize).is_some_and(|slot| slot.armed)
+    }
+
     /// Notes that the slot's timer fired. False if none was pending.
     pub(crate) fn timer_fired(&mut self, slot: u32) -> bool {
         self.slots
