@@ -78,9 +78,10 @@ section! {
         /// Relay ports. Every allocation takes one; workers share the range.
         ports: PortRange = PortRange::DYNAMIC;
         /// Relay sockets each worker keeps open ahead of demand, per address
-        /// family, so that Allocate does not wait for one. More rides out
-        /// larger bursts of new clients and holds more file descriptors.
-        ready: usize = 64;
+        /// family, so that Allocate does not wait for one. New clients that
+        /// arrive together beyond this number are refused (508) although ports
+        /// are free; the default is the most a worker reads at once.
+        ready: usize = 256;
     }
 }
 

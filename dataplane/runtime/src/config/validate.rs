@@ -227,8 +227,8 @@ fn sizes(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
             "is in microseconds and may not exceed 10000".to_owned(),
         ));
     }
-    if !(1..=4096).contains(&settings.relay.ready) {
-        found.push(("relay.ready", "must lie between 1 and 4096".to_owned()));
+    if !(1..=1024).contains(&settings.relay.ready) {
+        found.push(("relay.ready", "must lie between 1 and 1024".to_owned()));
     }
 }
 
