@@ -19,31 +19,31 @@ use nix::unistd::Pid;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The TURN REST secret of every server here.
-pub const SECRET: &str = "north";
+pub(crate) const SECRET: &str = "north";
 /// A static user of every server here.
-pub const USER: (&str, &str) = ("ann", "swordfish");
+pub(crate) const USER: (&str, &str) = ("ann", "swordfish");
 
 /// Where echo peers live: not the relay address, whose relay ports are open to
 /// everyone.
-pub const PEER: &str = "127.0.0.1";
+pub(crate) const PEER: &str = "127.0.0.1";
 
 /// A path to the binary under test.
-pub fn binary() -> Command {
+pub(crate) fn binary() -> Command {
     Command::new(env!("CARGO_BIN_EXE_forebay-turnd"))
 }
 
 /// A directory with credential files and a configuration.
-pub struct Setup {
-    pub directory: tempfile::TempDir,
-    pub address: Ipv4Addr,
-    pub port: u16,
-    pub metrics: u16,
+pub(crate) struct Setup {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) port: u16,
+    pub(crate) metrics: u16,
 }
 
 impl Setup {
     /// Files and free ports; the address differs between tests and processes,
     /// so that relay ports never collide.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let pid = std::process::id();
         let address = Ipv4Addr::new(
@@ -65,7 +65,7 @@ impl Setup {
     }
 
     /// What most tests run with.
-    pub fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let Self {
             address,
             port,
@@ -97,11 +97,11 @@ socket = "{}"
         )
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: &str, mode: u32) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str, mode: u32) -> PathBuf {
         let path = self.path(name);
         fs::write(&path, content).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode set");
@@ -109,7 +109,7 @@ socket = "{}"
     }
 
     /// Runs the binary to its end.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         binary()
             .arg("--config")
             .arg(self.path("turnd.toml"))
@@ -119,7 +119,7 @@ socket = "{}"
     }
 
     /// Starts the server and waits until it is ready.
-    pub fn start(self) -> Server {
+    pub(crate) fn start(self) -> Server {
         let log = fs::File::create(self.path("log")).expect("log");
         let child = binary()
             .arg("--config")
@@ -145,32 +145,32 @@ socket = "{}"
 }
 
 /// A running server, killed when dropped.
-pub struct Server {
-    pub setup: Setup,
+pub(crate) struct Server {
+    pub(crate) setup: Setup,
     child: Child,
 }
 
 impl Server {
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.setup.path("log")).unwrap_or_default()
     }
 
     /// Whether the log says so, now or soon.
-    pub fn says(&self, text: &str) -> bool {
+    pub(crate) fn says(&self, text: &str) -> bool {
         wait_for(|| self.log().contains(text))
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(pid, signal).expect("signalled");
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("waited").is_none()
     }
 
     /// Waits for the end.
-    pub fn end(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
         let mut status = None;
         wait_for(|| {
             status = self.child.try_wait().expect("waited");
@@ -180,7 +180,7 @@ impl Server {
     }
 
     /// The whole answer to a GET of the metrics server, if it answers.
-    pub fn http(&self, path: &str) -> Option<String> {
+    pub(crate) fn http(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.setup.metrics)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(
@@ -194,13 +194,13 @@ impl Server {
     }
 
     /// The text of /metrics.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         let answer = self.http("/metrics").expect("metrics answer");
         answer.split_once("\r\n\r\n").expect("a body").1.to_owned()
     }
 
     /// A metric summed over its labels.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         self.metrics()
             .lines()
             .filter(|line| {
@@ -212,7 +212,7 @@ impl Server {
     }
 
     /// coturn's load client with the arguments that name this server.
-    pub fn uclient(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn uclient(&self, arguments: &[&str]) -> Output {
         installed(
             Command::new("turnutils_uclient")
                 .arg("-p")
@@ -223,12 +223,12 @@ impl Server {
     }
 
     /// Whether a client with these credentials gets a packet through.
-    pub fn lets_in(&self, user: &[&str]) -> bool {
+    pub(crate) fn lets_in(&self, user: &[&str]) -> bool {
         self.send_one(user, "18")
     }
 
     /// The opposite; the client is given less time, since it tries for ever.
-    pub fn keeps_out(&self, user: &[&str]) -> bool {
+    pub(crate) fn keeps_out(&self, user: &[&str]) -> bool {
         let before = self.metric("forebay_relayed_packets_total");
         !self.send_one(user, "7") && self.metric("forebay_relayed_packets_total") == before
     }
@@ -262,13 +262,13 @@ impl Drop for Server {
 }
 
 /// coturn's echo peer, killed when dropped.
-pub struct Peer {
+pub(crate) struct Peer {
     child: Child,
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 impl Peer {
-    pub fn start(address: &str) -> Self {
+    pub(crate) fn start(address: &str) -> Self {
         let port = free_port();
         let child = installed(
             Command::new("turnutils_peer")
@@ -304,7 +304,7 @@ impl Drop for Peer {
 }
 
 /// Looks again until it is so, for as long as patience lasts.
-pub fn wait_for(mut is_so: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_for(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if is_so() {
@@ -316,17 +316,17 @@ pub fn wait_for(mut is_so: impl FnMut() -> bool) -> bool {
 }
 
 /// What a tool gave, or a clear word on what to install.
-pub fn installed<T>(done: std::io::Result<T>) -> T {
+pub(crate) fn installed<T>(done: std::io::Result<T>) -> T {
     done.expect("install Debian's coturn (turnutils_*) and prometheus (promtool)")
 }
 
 /// stderr as text.
-pub fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// A directory all runs share, for what takes long to make.
-pub fn shared_directory() -> &'static Path {
+pub(crate) fn shared_directory() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 

@@ -1,0 +1,139 @@
+//! What a plan decides from settings and host.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::path::Path;
+
+use forebay_runtime::config::{Role, Settings};
+use forebay_runtime::node::{Host, Plan, PlanError};
+use proptest::prelude::*;
+
+fn settings(text: &str) -> Settings {
+    Settings::parse(text, Path::new("t.toml"), Role::Controlled).expect("good")
+}
+
+fn host() -> Host {
+    let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+    Host {
+        cores: vec![0, 1, 2],
+        default_addresses: vec![ip("10.0.0.5"), ip("2001:db8::5")],
+        addresses: vec![
+            ip("127.0.0.1"),
+            ip("10.0.0.5"),
+            ip("192.168.1.1"),
+            ip("2001:db8::5"),
+        ],
+        ipv6: true,
+    }
+}
+
+fn plan(text: &str) -> Result<Plan, PlanError> {
+    Plan::new(&settings(text), &host())
+}
+
+#[test]
+fn everything_left_open_is_chosen_and_said() {
+    let plan = plan("").expect("a plan");
+    assert_eq!(plan.cores, [0, 1, 2]);
+    let listen: Vec<String> = plan.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["0.0.0.0:3478", "[::]:3478"]);
+    let relays: Vec<String> = plan
+        .relays
+        .iter()
+        .map(|relay| relay.local.to_string())
+        .collect();
+    assert_eq!(relays, ["10.0.0.5", "2001:db8::5"]);
+    assert!(
+        plan.chosen
+            .iter()
+            .any(|line| line.contains("10.0.0.5, 2001:db8::5")),
+        "{:?}",
+        plan.chosen
+    );
+    assert_eq!(plan.turn.capacity.allocations, 16384_u32.div_ceil(3));
+}
+
+#[test]
+fn a_host_without_ipv6_listens_on_ipv4() {
+    let host = Host {
+        ipv6: false,
+        ..host()
+    };
+    let plan = Plan::new(&settings(""), &host).expect("a plan");
+    assert_eq!(plan.listen.len(), 1);
+    assert!(plan.chosen.iter().any(|line| line.contains("no IPv6")));
+}
+
+#[test]
+fn what_the_host_lacks_is_named_by_key() {
+    let error = plan("[cores]\npin = [7]\n").expect_err("no such core");
+    assert_eq!(error.key, "cores.pin");
+    let nowhere = Host {
+        default_addresses: Vec::new(),
+        ..host()
+    };
+    let error = Plan::new(&settings(""), &nowhere).expect_err("no route");
+    assert_eq!(error.key, "relay.addresses");
+    let error = plan("[relay]\nports = \"50000-50001\"\n").expect_err("three workers, two ports");
+    assert_eq!(error.key, "relay.ports");
+    let external = "[relay]\nexternal = [{ relay = \"10.9.9.9\", public = \"203.0.113.7\" }]\n";
+    assert_eq!(
+        plan(external).expect_err("not a relay address").key,
+        "relay.external"
+    );
+}
+
+#[test]
+fn own_addresses_are_never_peers() {
+    let text = "[relay]\nexternal = [{ relay = \"10.0.0.5\", public = \"203.0.113.7\" }]\n\
+                [metrics]\nlisten = \"127.0.0.1:9641\"\n[peers]\nallow = [\"10.0.0.0/8\"]\n";
+    let settings = settings(text);
+    let plan = Plan::new(&settings, &host()).expect("a plan");
+    let policy = plan.policy_of(&settings.peers);
+    for own in [
+        "192.168.1.1:3478",
+        "10.0.0.5:3478",
+        "203.0.113.7:3478",
+        "[2001:db8::5]:3478",
+        "127.0.0.1:9641",
+    ] {
+        assert!(
+            policy.never.contains(&own.parse().expect("an address")),
+            "{own} is missing: {:?}",
+            policy.never
+        );
+    }
+    assert_eq!(policy.allow.len(), 1);
+    assert_eq!(policy.relays[0].public.to_string(), "203.0.113.7");
+}
+
+proptest! {
+    #[test]
+    fn ports_are_dealt_out_once_and_evenly(first in 1_u16..60_000, more in 0_u16..5_000, cores in 1_usize..9, listen in 1_u16..) {
+        let last = first.saturating_add(more);
+        let text = format!(
+            "[listen]\nudp = [\"127.0.0.1:{listen}\"]\n[relay]\nports = \"{first}-{last}\"\n"
+        );
+        let host = Host { cores: (0..cores).collect(), ..host() };
+        let Ok(plan) = Plan::new(&settings(&text), &host) else {
+            prop_assert!(usize::from(more) < 2 * cores + 2, "{more} ports should do for {cores} workers");
+            return Ok(());
+        };
+        let mut seen = HashSet::new();
+        for port in plan.ports.iter().flatten() {
+            prop_assert!((first..=last).contains(port) && *port != listen);
+            prop_assert!(seen.insert(*port), "{port} was dealt twice");
+        }
+        let expected = usize::from(more) + 1 - usize::from((first..=last).contains(&listen));
+        prop_assert_eq!(seen.len(), expected);
+        let sizes: Vec<usize> = plan.ports.iter().map(Vec::len).collect();
+        let spread = sizes.iter().max().unwrap_or(&0) - sizes.iter().min().unwrap_or(&0);
+        prop_assert!(spread <= 4, "{:?}", sizes);
+        // Enough ports give every worker both parities.
+        if usize::from(more) > 4 * cores {
+            for hand in &plan.ports {
+                prop_assert!(hand.iter().any(|port| port % 2 == 0) && hand.iter().any(|port| port % 2 == 1));
+            }
+        }
+    }
+}
