@@ -34,10 +34,10 @@ export class View {
   reset() {
     element('failure').hidden = true;
     element('candidates').replaceChildren(row('none', ['None yet.'], 4));
-    for (const id of ['bitrate', 'rtt', 'loss', 'jitter', 'fps', 'source', 'picture', 'relay-a', 'relay-b', 'leg-a', 'leg-b']) {
+    for (const id of ['bitrate', 'rtt', 'loss', 'jitter', 'fps', 'received-total', 'lost-total', 'source', 'picture', 'relay-a', 'relay-b', 'leg-a', 'leg-b']) {
       element(id).textContent = '–';
     }
-    for (const id of ['sent', 'received']) element(id).srcObject = null;
+    this.#clearPictures();
     for (const step of STEPS) this.#mark(step, null, '');
     element('report').textContent = 'Nothing measured yet.';
     element('copy').disabled = true;
@@ -51,7 +51,10 @@ export class View {
     element('toggle').textContent = running ? 'Stop' : state === 'idle' || state === 'needs-key' ? 'Start' : 'Start again';
     element('toggle').disabled = state === 'needs-key';
     element('key-form').hidden = state !== 'needs-key';
-    if (!running) element('synthetic').hidden = true;
+    if (!running) {
+      element('synthetic').hidden = true;
+      this.#clearPictures();
+    }
     if (running) {
       const at = STEPS.indexOf(state);
       STEPS.forEach((step, i) => {
@@ -60,13 +63,14 @@ export class View {
         const next = (at < 2 && i === at) || (at >= 2 && i === at + 1);
         this.#mark(step, reached ? 'done' : next ? 'now' : null);
       });
-    } else if (state === 'stopped') {
-      for (const li of document.querySelectorAll('.steps li[data-mark="now"]')) delete li.dataset.mark;
+    } else {
+      for (const li of document.querySelectorAll('.steps li[data-mark="now"]')) this.#mark(li.dataset.step, null);
     }
   }
 
   needKey(complaint) {
     this.state('needs-key');
+    if (complaint) this.#mark('credentials', 'failed');
     element('key-error').hidden = !complaint;
     element('key-error').textContent = complaint ?? '';
     element('key').setAttribute('aria-invalid', complaint ? 'true' : 'false');
@@ -114,12 +118,13 @@ export class View {
 
   sample(check) {
     const now = check.samples.at(-1);
-    const { pair, width, height, codec, packetsLost } = check.reading;
+    const { pair, width, height, codec, bytesReceived, packetsReceived, packetsLost } = check.reading;
     element('bitrate').textContent = formatBitrate(now.bitrateReceived);
     element('rtt').textContent = milliseconds(now.roundTripMs);
     element('jitter').textContent = milliseconds(now.jitterMs);
     element('loss').textContent = `${(now.loss * 100).toFixed(now.loss > 0 && now.loss < 0.1 ? 2 : 0)} %`;
-    element('loss').title = `${packetsLost} packets in all`;
+    element('received-total').textContent = `${(bytesReceived / 1e6).toFixed(1)} MB`;
+    element('lost-total').textContent = `${packetsLost} of ${packetsReceived + packetsLost}`;
     element('fps').textContent = `${Math.round(now.framesPerSecond)} /s`;
     element('picture').textContent = width ? `${width} × ${height}${codec ? `, ${codec}` : ''}` : '–';
     if (pair?.local && pair?.remote) {
@@ -163,6 +168,14 @@ export class View {
     const button = element('copy');
     button.textContent = done ? 'Copied' : 'Copy failed';
     setTimeout(() => { button.textContent = 'Copy report'; }, 1500);
+  }
+
+  #clearPictures() {
+    for (const id of ['sent', 'received']) {
+      element(id).srcObject = null;
+      // Without it the last frame stays over the placeholder.
+      element(id).load();
+    }
   }
 
   #mark(step, mark, note) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 pub(crate) mod http;
+pub(crate) mod pair;
 pub(crate) mod straw;
 
 use std::fs::{self, File};

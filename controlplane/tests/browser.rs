@@ -1,0 +1,45 @@
+//! The relay-check page in headless Chromium, against the real servers.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::pair::DataPlane;
+use support::{ControlPlane, KEY, Place};
+
+#[test]
+fn the_page_relays_media_and_explains_what_fails() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    if !folder.join("node_modules/playwright-core").exists() {
+        let installed = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(&folder)
+            .status()
+            .expect("npm: apt install npm");
+        assert!(installed.success(), "npm ci in {}", folder.display());
+    }
+    let place = Place::new();
+    let _data = DataPlane::start(&place, "52400-52499");
+    let control = ControlPlane::start(&place);
+    control.until_ready();
+    let screenshots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("relay-check");
+    std::fs::create_dir_all(&screenshots).unwrap();
+    let output = Command::new("node")
+        .arg("relay-check.mjs")
+        .arg(format!("http://{}/", control.address))
+        .arg(KEY)
+        .arg(&screenshots)
+        .current_dir(&folder)
+        .output()
+        .expect("node: apt install nodejs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}\nscreenshots: {}", screenshots.display());
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

@@ -1,0 +1,140 @@
+//! The real data plane beside the real control plane, on loopback.
+
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{ControlPlane, Place, until};
+
+/// A running data plane.
+pub(crate) struct DataPlane {
+    child: Child,
+    log: PathBuf,
+    pub(crate) port: u16,
+}
+
+impl DataPlane {
+    /// Relays from 127.0.0.1 within `ports`, which tests that run at the same
+    /// time must not share.
+    pub(crate) fn start(place: &Place, ports: &str) -> Self {
+        let port = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self::start_on(place, port, ports)
+    }
+
+    pub(crate) fn start_on(place: &Place, port: u16, ports: &str) -> Self {
+        let binary = Path::new(env!("CARGO_BIN_EXE_forebay-controlplane"))
+            .with_file_name("forebay-dataplane");
+        assert!(
+            binary.exists(),
+            "{} is missing: cargo build -p forebay-dataplane",
+            binary.display()
+        );
+        let socket = place.socket();
+        // A real port: the data plane denies clients its metrics address, and
+        // port 0 there would mean every port.
+        let metrics = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let config = place.path("dataplane.toml");
+        fs::write(
+            &config,
+            format!(
+                "realm = \"example.org\"\n[cores]\npin = [0]\n[listen]\nudp = [\"127.0.0.1:{port}\"]\n[relay]\naddresses = \
+                 [\"127.0.0.1\"]\nports = \"{ports}\"\n[lifetimes]\ndrain = \"1s\"\n[control]\nsocket = {socket:?}\n\
+                 [metrics]\nlisten = \"127.0.0.1:{metrics}\"\n"
+            ),
+        )
+        .unwrap();
+        let log = place.path("dataplane.log");
+        let output = File::create(&log).unwrap();
+        let child = Command::new(binary)
+            .arg("--config")
+            .arg(config)
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
+            .spawn()
+            .unwrap();
+        Self { child, log, port }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn terminate(&mut self) {
+        kill(
+            Pid::from_raw(self.child.id().cast_signed()),
+            Signal::SIGTERM,
+        )
+        .unwrap();
+        assert!(
+            until("the data plane ends", || self.child.try_wait().unwrap()).success(),
+            "{}",
+            self.log()
+        );
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+    }
+}
+
+/// What a TURN client needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Login {
+    username: String,
+    password: String,
+}
+
+/// From the control plane's API.
+pub(crate) fn login(control: &ControlPlane) -> Login {
+    let body = control.credentials("").json();
+    let text = |key: &str| body[key].as_str().unwrap().to_owned();
+    Login {
+        username: text("username"),
+        password: text("password"),
+    }
+}
+
+/// Two of coturn's clients send each other `messages` through the relay, one
+/// every `interval` milliseconds.
+pub(crate) fn uclient(port: u16, login: &Login, messages: u32, interval: u32) -> Child {
+    Command::new("turnutils_uclient")
+        .args(["-y", "-c", "-m", "2", "-l", "172", "-p", &port.to_string()])
+        .args(["-n", &messages.to_string(), "-z", &interval.to_string()])
+        .args(["-u", &login.username, "-w", &login.password, "127.0.0.1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("turnutils_uclient: apt install coturn")
+}
+
+/// Whether everything sent was received.
+pub(crate) fn all_arrived(output: &Output) -> bool {
+    let text = String::from_utf8_lossy(&output.stdout);
+    output.status.success() && text.contains("Total lost packets 0 (0.000000%)")
+}
