@@ -14,6 +14,7 @@ pub mod clock;
 pub mod control_message;
 pub mod limits;
 pub mod preflight;
+pub mod priority;
 pub mod recv;
 pub mod ring;
 pub mod seccomp;

@@ -52,6 +52,11 @@ section! {
         /// may use.
         #[serde(skip_serializing_if = "Option::is_none")]
         pin: Option<Vec<usize>> = None, example "[0, 1]";
+        /// Run workers ahead of ordinary threads (SCHED_RR), where permitted
+        /// (CAP_SYS_NICE, or LimitRTPRIO=1 in the unit). Under overload the
+        /// core then relays instead of receiving what it has to drop. The
+        /// kernel keeps 5 % of each core for everybody else.
+        real_time: bool = true;
     }
 }
 
@@ -185,9 +190,9 @@ section! {
         /// Receive buffer of each listening socket, bytes. The kernel caps it at
         /// net.core.rmem_max unless the process may exceed it; the effective
         /// value is in the log.
-        receive_buffer: usize = 4 << 20;
+        receive_buffer: usize = 1 << 20;
         /// Send buffer of each listening socket, bytes (net.core.wmem_max).
-        send_buffer: usize = 4 << 20;
+        send_buffer: usize = 1 << 20;
         /// Receive buffer of each relay socket, bytes. Holds what one peer sends
         /// while the worker is busy elsewhere.
         relay_receive_buffer: usize = 256 << 10;

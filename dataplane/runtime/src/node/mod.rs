@@ -84,6 +84,7 @@ impl Node {
         let mut handles: Vec<WorkerHandle> = Vec::with_capacity(workers);
         for (index, listeners) in listeners.into_iter().enumerate() {
             let config = WorkerConfig {
+                real_time: settings.cores.real_time,
                 index,
                 core: plan.cores.get(index).copied(),
                 listeners,

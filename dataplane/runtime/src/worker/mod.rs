@@ -51,6 +51,10 @@ pub struct WorkerConfig {
     pub index: usize,
     /// The core to pin to; `None` leaves the thread unpinned.
     pub core: Option<usize>,
+    /// Whether to run ahead of ordinary threads (SCHED_RR), where permitted.
+    /// The kernel's own receive thread is one: as equals they would share the
+    /// core, half of it spent on receiving what is then dropped.
+    pub real_time: bool,
     /// Its listening sockets.
     pub listeners: Vec<Listener>,
     /// Relay addresses.

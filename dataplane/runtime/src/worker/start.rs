@@ -9,7 +9,7 @@ use forebay_engine::Shard;
 use forebay_sys::ring::{Ring, RingConfig};
 use forebay_sys::sockets::{self as kernel_sockets, Role, Tuning};
 use forebay_sys::wake::Waker;
-use forebay_sys::{affinity, busy_poll, seccomp, segmentation};
+use forebay_sys::{affinity, busy_poll, priority, seccomp, segmentation};
 
 use super::boot::{BootReport, Feature, Memory, SocketBuffers};
 use super::error::StartError;
@@ -113,6 +113,7 @@ fn build(
             affinity::allowed_cores()
         ));
     }
+    let wants_real_time = config.real_time;
     let mut boot = BootReport {
         worker: config.index,
         core: config.core,
@@ -185,6 +186,7 @@ fn build(
         active: worker.ring.huge_pages(),
         note: String::new(),
     });
+    boot.features.push(real_time(wants_real_time));
     let confined = seccomp::confine(ALLOWED);
     boot.features.push(Feature {
         name: "seccomp",
@@ -195,6 +197,24 @@ fn build(
             .unwrap_or_default(),
     });
     Ok((worker, boot))
+}
+
+fn real_time(wanted: bool) -> Feature {
+    let outcome = if wanted {
+        priority::real_time()
+    } else {
+        Ok(())
+    };
+    Feature {
+        name: "real_time",
+        active: wanted && outcome.is_ok(),
+        note: match outcome {
+            Ok(()) => String::new(),
+            Err(errno) => format!(
+                "{errno}: set LimitRTPRIO=1 in the unit or grant CAP_SYS_NICE; without it, overload costs throughput"
+            ),
+        },
+    }
 }
 
 fn cannot_relay(address: IpAddr, errno: forebay_sys::Errno) -> String {

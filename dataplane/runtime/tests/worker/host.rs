@@ -105,6 +105,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
     WorkerConfig {
         index,
         core: None,
+        real_time: false,
         listeners: Vec::new(),
         relays: relays(),
         relay_ports: (first..first + options.ports_per_worker).collect(),

@@ -19,7 +19,14 @@ fn the_boot_report_says_what_was_granted() {
     );
     assert!(boot.relay.receive > 0 && boot.memory.shard > 0 && boot.memory.receive_buffers > 0);
     assert_eq!(boot.relay_ports, 200);
-    for name in ["udp_gro", "udp_gso", "busy_poll", "huge_pages", "seccomp"] {
+    for name in [
+        "real_time",
+        "udp_gro",
+        "udp_gso",
+        "busy_poll",
+        "huge_pages",
+        "seccomp",
+    ] {
         assert!(
             boot.features.iter().any(|feature| feature.name == name),
             "{name} is not reported"
