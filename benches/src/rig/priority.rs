@@ -5,11 +5,15 @@
 //! session belongs to the caller's terminal: it gets its old value back.
 
 use std::fs;
+use std::thread;
+use std::time::Duration;
 
 use super::command::run;
 
 /// The niceness of everything that is measured.
 pub(super) const FIRST: i32 = -20;
+/// Looks for the new session, one a millisecond.
+const APPEARANCES: u32 = 500;
 const SESSION: &str = "/proc/self/autogroup";
 
 /// Prefers this process, what it starts, and its session. Returns the
@@ -21,6 +25,24 @@ pub(super) fn raise() -> Option<i32> {
     let before = group.split_whitespace().last()?.parse().ok()?;
     fs::write(SESSION, FIRST.to_string()).ok()?;
     Some(before)
+}
+
+/// Gives a process that is about to have a session of its own the same
+/// precedence. With its own session, its weight on its core is not shared with
+/// what we do on ours.
+pub(super) fn prefer_session_of(pid: u32) {
+    let file = format!("/proc/{pid}/autogroup");
+    let Ok(ours) = fs::read_to_string(SESSION) else {
+        return;
+    };
+    for _ in 0..APPEARANCES {
+        if fs::read_to_string(&file).is_ok_and(|group| group != ours) {
+            // Only steadies the figures, so a refusal is no failure.
+            let _ = fs::write(&file, FIRST.to_string());
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Gives the session its niceness back.

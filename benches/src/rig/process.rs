@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{SERVER_CORE, SERVER_NAMESPACE, cleanup};
+use super::{SERVER_CORE, SERVER_NAMESPACE, cleanup, priority};
 
 /// A running server process, killed when dropped.
 #[derive(Debug)]
@@ -31,6 +31,7 @@ impl ServerProcess {
                 "netns",
                 "exec",
                 SERVER_NAMESPACE,
+                "setsid",
                 "taskset",
                 "-c",
                 &core,
@@ -43,6 +44,7 @@ impl ServerProcess {
             .spawn()
             .with_context(|| format!("cannot start {program}"))?;
         cleanup::hold_process(child.id());
+        priority::prefer_session_of(child.id());
         Ok(Self { child })
     }
 
