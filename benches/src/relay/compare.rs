@@ -13,8 +13,7 @@ use super::target::{Sample, Target};
 use crate::rig::Rig;
 use crate::servers::Kind;
 
-/// Offered load of the "near" figures, as a share of what came out at
-/// saturation.
+/// Offered load of the "near" figures, as a share of what the server can do.
 const NEAR: f64 = 0.85;
 
 /// How long and how often.
@@ -129,12 +128,11 @@ fn one_row(
             samples
                 .saturated
                 .push(observe(rig, target, row, None, effort.load)?);
-            let rates = samples
+            let capacity = samples
                 .saturated
                 .iter()
-                .map(|(sample, _)| sample.rate())
-                .collect();
-            let rate = NEAR * median(rates);
+                .map(|(sample, _)| sample.capacity());
+            let rate = NEAR * median(capacity.collect());
             samples
                 .near
                 .push(observe(rig, target, row, Some(rate), effort.load)?);

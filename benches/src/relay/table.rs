@@ -87,11 +87,11 @@ fn tables(report: &Report) -> Vec<(&'static str, Table)> {
     let mut tables = Vec::new();
     if !report.rows.is_empty() {
         tables.push((
-            "CPU per relayed packet at 85 % of saturation, ns",
+            "CPU per relayed packet at 85 % of what the server can do, ns",
             summary(&report.rows),
         ));
         tables.push((
-            "All figures, near saturation / saturated",
+            "All figures, at 85 % / at all the generator has",
             details(&report.rows),
         ));
     }

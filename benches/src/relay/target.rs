@@ -1,6 +1,6 @@
 //! One server with its clients and peers in place, and one round of load.
 
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use super::rows::{Direction, Row};
 use crate::pump::{Pump, Sent};
+use crate::rig::Rig;
 use crate::rig::raw::RawPump;
-use crate::rig::{Rig, sink};
+use crate::rig::sink::{Filter, Sink, Unreached};
 use crate::servers::{FIRST_PORT, Kind, Server};
 use crate::turn_client::{CHANNEL, IN_FLIGHT, Session, Step, channel_data, connected_sockets};
 
@@ -48,6 +49,13 @@ impl Sample {
     #[must_use]
     pub fn rate(&self) -> f64 {
         self.arrived as f64 / self.seconds
+    }
+
+    /// What the server could relay with its whole core, packets per second,
+    /// should the generator not have had that much.
+    #[must_use]
+    pub fn capacity(&self) -> f64 {
+        self.rate() / self.utilisation().clamp(f64::MIN_POSITIVE, 1.0)
     }
 
     /// Share of the offered packets that did not come out, 0 to 1.
@@ -122,16 +130,17 @@ impl Target {
             Direction::PeerToClient => &self.peers,
         };
         let mut pump = Pump::new(sockets, &self.datagram(row), row.burst)?;
-        self.measured(row, || pump.run(rate, duration))
+        self.measured(row, Unreached::new, || pump.run(rate, duration))
     }
 
-    /// As [`Target::round`], with load from elsewhere.
+    /// As [`Target::round`], with load from elsewhere and while others use the
+    /// wire.
     ///
     /// # Errors
     /// As [`Target::round`].
     pub fn observe(&mut self, row: &Row, load: impl FnOnce() -> Sent) -> Result<Sample> {
         self.keep_alive()?;
-        self.measured(row, load)
+        self.measured(row, Filter::new, load)
     }
 
     /// A pump of whole frames for the clients of `row`.
@@ -156,7 +165,12 @@ impl Target {
         )
     }
 
-    fn measured(&self, row: &Row, load: impl FnOnce() -> Sent) -> Result<Sample> {
+    fn measured<S: Sink>(
+        &self,
+        row: &Row,
+        sink: impl FnOnce(Ipv4Addr) -> Result<S>,
+        load: impl FnOnce() -> Sent,
+    ) -> Result<Sample> {
         let (sink_address, arriving) = match row.direction {
             Direction::ClientToPeer => (self.server.addresses.peers, row.payload),
             Direction::PeerToClient => {
@@ -168,12 +182,11 @@ impl Target {
                 (self.server.addresses.clients, row.payload + header)
             }
         };
-        sink::arm(sink_address)?;
+        let sink = sink(sink_address)?;
         let before = self.server.process.cpu_ns()?;
         let sent = load();
         let after = self.drain()?;
-        let arrived = sink::read(arriving as u64)?;
-        sink::disarm()?;
+        let arrived = sink.read(arriving as u64)?;
         let cpu_ns = after - before;
         Ok(Sample {
             sent: sent.datagrams,

@@ -42,6 +42,8 @@ pub const GENERATOR_NAMESPACE: &str = "fb-bench-gen";
 pub const SERVER_DEVICE: &str = "fb-s0";
 /// The generator's end of the wire.
 pub const GENERATOR_DEVICE: &str = "fb-g0";
+const SERVER_MAC: &str = "02:00:00:00:00:01";
+const GENERATOR_MAC: &str = "02:00:00:00:00:02";
 
 /// The allocation test holds 10,000 client sockets, and as many relay sockets
 /// are open in a server.
@@ -133,28 +135,32 @@ impl Rig {
             cleanup::remove_stale(name);
             run(&format!("ip netns add {name}"))?;
             cleanup::hold_namespace(name);
+            // Neighbour discovery would be counted among the packets.
+            command::feed(
+                &format!("ip netns exec {name} tee /proc/sys/net/ipv6/conf/all/disable_ipv6"),
+                "1",
+            )?;
         }
         let rig = Self { _lock: lock };
         run(&format!(
-            "ip link add {SERVER_DEVICE} netns {SERVER_NAMESPACE} type veth peer name \
-             {GENERATOR_DEVICE} netns {GENERATOR_NAMESPACE}"
+            "ip link add {SERVER_DEVICE} address {SERVER_MAC} netns {SERVER_NAMESPACE} type veth \
+             peer name {GENERATOR_DEVICE} address {GENERATOR_MAC} netns {GENERATOR_NAMESPACE}"
         ))?;
-        let mut server = String::new();
-        let mut generator = String::new();
+        // Neighbours are told, so that none has to be asked for.
+        let mut server = Script::new(SERVER_DEVICE);
+        let mut generator = Script::new(GENERATOR_DEVICE);
         for slot in 0..Addresses::SLOTS {
             let addresses = Addresses::of_slot(slot);
-            server += &format!("addr add {}/16 dev {SERVER_DEVICE}\n", addresses.server);
+            server.local(addresses.server);
+            generator.neighbour(addresses.server, SERVER_MAC);
             let spread = (0..Addresses::PREFIXES).map(|prefix| addresses.spread_clients(prefix));
             for address in spread.chain([addresses.clients, addresses.peers, addresses.probes]) {
-                generator += &format!("addr add {address}/16 dev {GENERATOR_DEVICE}\n");
+                generator.local(address);
+                server.neighbour(address, GENERATOR_MAC);
             }
         }
-        for (name, device, addresses) in [
-            (SERVER_NAMESPACE, SERVER_DEVICE, server),
-            (GENERATOR_NAMESPACE, GENERATOR_DEVICE, generator),
-        ] {
-            let script = format!("link set lo up\nlink set {device} up\n{addresses}");
-            command::feed(&format!("ip -n {name} -batch -"), &script)?;
+        for (name, script) in [(SERVER_NAMESPACE, server), (GENERATOR_NAMESPACE, generator)] {
+            command::feed(&format!("ip -n {name} -batch -"), &script.text)?;
         }
         let offload = if segmentation_offload { "on" } else { "off" };
         for line in [
@@ -166,7 +172,6 @@ impl Rig {
         ] {
             run(&format!("ip netns exec {line}"))?;
         }
-        sink::create()?;
         Ok(rig)
     }
 
@@ -229,6 +234,32 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         cleanup::release();
+    }
+}
+
+/// Lines for `ip -batch`.
+struct Script {
+    device: &'static str,
+    text: String,
+}
+
+impl Script {
+    fn new(device: &'static str) -> Self {
+        Self {
+            device,
+            text: format!("link set lo up\nlink set {device} up\n"),
+        }
+    }
+
+    fn local(&mut self, address: Ipv4Addr) {
+        self.text += &format!("addr add {address}/16 dev {}\n", self.device);
+    }
+
+    fn neighbour(&mut self, address: Ipv4Addr, mac: &str) {
+        self.text += &format!(
+            "neigh add {address} lladdr {mac} dev {} nud permanent\n",
+            self.device
+        );
     }
 }
 
