@@ -22,9 +22,10 @@ pub(super) fn raise() -> Option<i32> {
     // Only steadies the figures, so a refusal is no failure.
     let _ = run(&format!("renice -n {FIRST} -p {}", std::process::id()));
     let group = fs::read_to_string(SESSION).ok()?;
-    let before = group.split_whitespace().last()?.parse().ok()?;
+    let before: i32 = group.split_whitespace().last()?.parse().ok()?;
     fs::write(SESSION, FIRST.to_string()).ok()?;
-    Some(before)
+    // What a killed run left behind is nobody's wish.
+    Some(if before == FIRST { 0 } else { before })
 }
 
 /// Gives a process that is about to have a session of its own the same
