@@ -69,7 +69,9 @@ impl Plan {
         let ready = u32::try_from(settings.relay.ready * families).unwrap_or(u32::MAX);
         let listeners = u32::try_from(listen.len()).unwrap_or(u32::MAX);
         let mut never = Vec::new();
-        for address in listen.iter().copied().chain(settings.metrics.listen) {
+        // A policy reads port 0 as every port, which would close our relays too.
+        let own = listen.iter().copied().chain(settings.metrics.listen);
+        for address in own.filter(|address| address.port() != 0) {
             own_address(address, &relays, host, &mut never);
         }
         Ok(Self {
