@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use forebay_runtime::config::{Role, Settings, default_text};
-use forebay_runtime::service::{self, Options};
+use forebay_runtime::config::Role;
+use forebay_runtime::service::{Options, Task};
 
 const SOFTWARE: &str = concat!("forebay-dataplane ", env!("CARGO_PKG_VERSION"));
 
@@ -43,40 +43,19 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.print_default {
-        print!("{}", default_text(Role::Controlled));
-        return ExitCode::SUCCESS;
-    }
     let options = Options {
         config: arguments.config,
         role: Role::Controlled,
         software: SOFTWARE,
     };
-    let done = if arguments.check {
-        check(&options)
-    } else {
-        run(&options)
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match Task::of(arguments.check, arguments.print_default).carry_out(&options) {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
         Err(message) => {
             eprintln!("forebay-dataplane: {message}");
             ExitCode::FAILURE
         }
     }
-}
-
-fn check(options: &Options) -> Result<(), String> {
-    for line in service::check(options).map_err(|error| error.to_string())? {
-        println!("{line}");
-    }
-    println!("{}: good", options.config.display());
-    Ok(())
-}
-
-fn run(options: &Options) -> Result<(), String> {
-    let settings =
-        Settings::load(&options.config, options.role).map_err(|error| error.to_string())?;
-    service::init_logging(&settings.log)?;
-    service::run(settings, options).map_err(|error| error.to_string())
 }

@@ -8,7 +8,7 @@ use crate::node::{Host, Plan, can_bind};
 
 /// Validates configuration, credential files and addresses, and tells what
 /// would be started, a line each.
-pub fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
+pub(super) fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
     let settings = Settings::load(&options.config, options.role)?;
     let mut lines = Vec::new();
     if options.role == Role::Standalone {

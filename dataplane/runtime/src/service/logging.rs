@@ -9,7 +9,7 @@ use crate::config::{Log, LogFormat};
 
 /// Sets up logging for the process, once. The error names what is wrong with
 /// `log.level` or RUST_LOG.
-pub fn init(log: &Log) -> Result<(), String> {
+pub(super) fn init(log: &Log) -> Result<(), String> {
     let (name, text) = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => ("RUST_LOG", text),
         _ => ("`log.level`", log.level.clone()),

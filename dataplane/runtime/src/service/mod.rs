@@ -2,6 +2,7 @@
 //! `forebay-turnd` and `forebay-dataplane` differ in their [`Role`] alone.
 
 mod check;
+mod command;
 mod drain;
 mod logging;
 mod reload;
@@ -16,15 +17,16 @@ use forebay_ipc::BootId;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::{info, warn};
 
-pub use check::check;
-pub use logging::init as init_logging;
+pub use command::Task;
 
 use crate::config::{ConfigError, CredentialsError, Role, Settings, load_credentials};
 use crate::control::{ControlServer, Identity};
 use crate::metrics::{MetricsServer, ServeError};
 use crate::node::{Host, Node, Plan, PlanError};
 use crate::worker::{StartError, WorkerFailed};
+use check::check;
 use drain::Drain;
+use logging::init as init_logging;
 use signals::{Signals, Told};
 
 /// How long the control thread sleeps when nothing wakes it: bounds how late
@@ -88,7 +90,7 @@ pub enum ServiceError {
 
 /// Runs until told to stop. `settings` are what was loaded from
 /// `options.config`, with logging already set up.
-pub fn run(settings: Settings, options: &Options) -> Result<(), ServiceError> {
+fn run(settings: Settings, options: &Options) -> Result<(), ServiceError> {
     // Before any thread exists, so that every thread inherits the mask.
     let mut signals = Signals::block()?;
     info!("{} with {}", options.software, options.config.display());
