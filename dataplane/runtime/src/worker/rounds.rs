@@ -24,6 +24,10 @@ use super::{StatsPage, WorkerCommand, WorkerReport};
 /// Time between two rounds of housekeeping under load: short enough that a
 /// reader of the page sees it move, long enough that its microseconds vanish.
 const HOUSEKEEPING: Duration = Duration::from_millis(10);
+/// How old the page may get when traffic pauses. Not shorter: a timeout that
+/// is the core's next timer has the clock device programmed twice per sleep,
+/// which costs more than a microsecond where that leaves a virtual machine.
+const SETTLE: Duration = Duration::from_millis(250);
 /// The longest stay in the kernel when there is nothing to do; commands and
 /// datagrams end it at once.
 const IDLE: Duration = Duration::from_millis(500);
@@ -44,6 +48,7 @@ pub(super) struct Worker {
     pub(super) sockets: Sockets,
     pub(super) control: Control,
     pub(super) requests_per_batch: usize,
+    media_buffers: usize,
     state: Rounds,
 }
 
@@ -83,7 +88,8 @@ impl Worker {
         shard: Shard,
         sockets: Sockets,
         control: Control,
-        buffers: usize,
+        media_buffers: usize,
+        request_buffers: usize,
         requests_per_batch: usize,
     ) -> Self {
         Self {
@@ -92,8 +98,9 @@ impl Worker {
             sockets,
             control,
             requests_per_batch,
+            media_buffers,
             state: Rounds {
-                reaped: Reaped::new(buffers),
+                reaped: Reaped::new(media_buffers + request_buffers),
                 slots: Vec::with_capacity(RxBatch::MAX_SLOTS),
                 in_use: Vec::with_capacity(RxBatch::MAX_SLOTS),
                 tx: TxBatch::with_capacity(TRANSMITS, PIECES, HEADERS),
@@ -192,12 +199,12 @@ impl Worker {
             // Taking more in would only use up buffers.
             return Wait::Not;
         }
-        if waiting > 0 || state.mail || state.stopping {
+        if waiting > 0 || self.sockets.any_ended() || state.mail || state.stopping {
             return Wait::Poll;
         }
         let mut until = state.now.instant + IDLE;
         if state.dirty {
-            until = until.min(state.housekept + HOUSEKEEPING);
+            until = until.min(state.housekept + SETTLE);
         }
         for deadline in [self.shard.next_deadline(), state.refill_at]
             .into_iter()
@@ -270,7 +277,10 @@ impl Worker {
         for (slot, generation) in self.state.reaped.closed.drain(..) {
             self.sockets.closed(slot, generation);
         }
-        self.sockets.restart(&mut self.ring)?;
+        let free = self
+            .media_buffers
+            .saturating_sub(self.state.reaped.media.len());
+        self.sockets.restart(&mut self.ring, free)?;
         if std::mem::take(&mut self.state.reaped.woken) {
             self.state.mail = true;
             self.ring.woken();

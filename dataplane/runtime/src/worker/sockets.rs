@@ -4,6 +4,7 @@
 //! File table: listening sockets at their id (media class), relay sockets at
 //! theirs, behind them the request sockets of the listeners, last the eventfd.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -94,7 +95,7 @@ pub(super) struct Sockets {
     tuning: Tuning,
     ready: usize,
     /// Receives that ended and have to be started again.
-    ended: Vec<u32>,
+    ended: VecDeque<u32>,
     paused_until: Instant,
     /// Where the search for a relay address of each family goes on.
     turn: [usize; 2],
@@ -139,7 +140,7 @@ impl Sockets {
             },
             tuning,
             ready,
-            ended: Vec::with_capacity(sockets as usize + listeners.len()),
+            ended: VecDeque::with_capacity(sockets as usize + listeners.len()),
             paused_until: Instant::default(),
             turn: [0; 2],
             opened: 0,
@@ -254,7 +255,16 @@ impl Sockets {
         match entry.state {
             State::Open { .. } => {
                 entry.state = State::Open { receiving: false };
-                self.ended.push(slot);
+                if self.is_request(slot) {
+                    // These have buffers of their own.
+                    return self.receive(ring, slot);
+                }
+                if slot < self.listeners {
+                    // Carries the datagrams of all clients.
+                    self.ended.push_front(slot);
+                } else {
+                    self.ended.push_back(slot);
+                }
                 Ok(())
             }
             State::Ending => {
@@ -265,9 +275,22 @@ impl Sockets {
         }
     }
 
-    /// Starts the receives again that ended, for want of buffers as a rule.
-    pub(super) fn restart(&mut self, ring: &mut Ring) -> Result<(), RingFailed> {
-        while let Some(slot) = self.ended.pop() {
+    /// Whether receives wait for [`Sockets::restart`].
+    pub(super) fn any_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// Starts receives again that ended, for want of buffers as a rule: the
+    /// oldest first, and only a few for the `free` buffers there are. A receive
+    /// on a full socket takes many buffers, and one that finds none ends at
+    /// once: starting a thousand for a few hundred buffers would cost several
+    /// times more than what they bring, and the worker would never get out of
+    /// it again.
+    pub(super) fn restart(&mut self, ring: &mut Ring, free: usize) -> Result<(), RingFailed> {
+        for _ in 0..(free / 8).max(1) {
+            let Some(slot) = self.ended.pop_front() else {
+                break;
+            };
             // It may have been closed in between.
             if self.slots[slot as usize].state == (State::Open { receiving: false }) {
                 self.receive(ring, slot)?;

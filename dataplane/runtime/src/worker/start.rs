@@ -171,8 +171,15 @@ fn build(
     let mut shard = Shard::new(config.shard, config.seeds);
     shard.set_credentials(&config.credentials);
     shard.set_policy(&config.policy);
-    let buffers = usize::from(config.buffers) + usize::from(request_buffers);
-    let mut worker = Worker::new(ring, shard, sockets, control, buffers, requests_per_batch);
+    let mut worker = Worker::new(
+        ring,
+        shard,
+        sockets,
+        control,
+        usize::from(config.buffers),
+        usize::from(request_buffers),
+        requests_per_batch,
+    );
     worker.open(listeners).map_err(|error| error.to_string())?;
 
     boot.relay_ports = worker.sockets.totals().ports;
