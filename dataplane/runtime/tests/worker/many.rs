@@ -55,3 +55,42 @@ fn a_thousand_relays_on_one_worker_relay_both_ways_and_close() {
     println!("{RELAYS} relays in {:?}", start.elapsed());
     host.stop();
 }
+
+#[test]
+fn far_fewer_buffers_than_busy_relays_delay_but_lose_nothing() {
+    const RELAYS: usize = 200;
+    const EACH: u32 = 16;
+    let host = Host::with(&Options {
+        ports_per_worker: 300,
+        buffers: 16,
+        ..Options::default()
+    });
+    let peer = peer(false);
+    let at = peer.local_addr().unwrap();
+    let mut clients: Vec<(Client, std::net::SocketAddr)> = (0..RELAYS)
+        .map(|_| {
+            let mut client = Client::new(host.v4);
+            let relayed = client.allocate();
+            assert_eq!(client.channel(0x4001, at), 0);
+            (client, relayed)
+        })
+        .collect();
+    for number in 0..EACH {
+        for (_, relayed) in &clients {
+            peer.send_to(&number.to_be_bytes(), *relayed).unwrap();
+        }
+    }
+    for (client, _) in &mut clients {
+        for number in 0..EACH {
+            assert_eq!(
+                client.receive(),
+                (Ok(0x4001), number.to_be_bytes().to_vec())
+            );
+        }
+    }
+    // A receive that finds no buffer costs as much as one that does.
+    let sent = RELAYS as u64 * u64::from(EACH);
+    let in_vain = host.stat(Stat::BuffersExhausted);
+    assert!(in_vain < sent, "{in_vain} receives in vain, {sent} not");
+    host.stop();
+}
