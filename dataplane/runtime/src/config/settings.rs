@@ -52,10 +52,11 @@ section! {
         /// may use.
         #[serde(skip_serializing_if = "Option::is_none")]
         pin: Option<Vec<usize>> = None, example "[0, 1]";
-        /// Run workers ahead of ordinary threads (SCHED_RR), where permitted
-        /// (CAP_SYS_NICE, or LimitRTPRIO=1 in the unit). Under overload the
-        /// core then relays instead of receiving what it has to drop. The
-        /// kernel keeps 5 % of each core for everybody else.
+        /// Run a worker that never finds time to sleep ahead of ordinary
+        /// threads (SCHED_RR), where permitted (CAP_SYS_NICE, or LimitRTPRIO=1
+        /// in the unit). Under overload the core then relays instead of
+        /// receiving what it has to drop. The kernel keeps 5 % of each core
+        /// for everybody else.
         real_time: bool = true;
     }
 }

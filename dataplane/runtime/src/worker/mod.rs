@@ -7,6 +7,7 @@ pub mod listen;
 mod mailbox;
 pub mod preflight;
 mod publish;
+mod real_time;
 mod reaped;
 pub mod relay_ports;
 mod rounds;

@@ -15,6 +15,7 @@ use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
 use super::mailbox::Mailbox;
 use super::publish::{Counts, Gauges, publish};
+use super::real_time::RealTime;
 use super::reaped::{Reaped, Waiting};
 use super::sockets::Sockets;
 use super::tag::Tag;
@@ -49,6 +50,7 @@ pub(super) struct Worker {
     pub(super) control: Control,
     pub(super) requests_per_batch: usize,
     media_buffers: usize,
+    real_time: RealTime,
     state: Rounds,
 }
 
@@ -88,8 +90,8 @@ impl Worker {
         shard: Shard,
         sockets: Sockets,
         control: Control,
-        media_buffers: usize,
-        request_buffers: usize,
+        real_time: RealTime,
+        [media_buffers, request_buffers]: [usize; 2],
         requests_per_batch: usize,
     ) -> Self {
         Self {
@@ -97,6 +99,7 @@ impl Worker {
             shard,
             sockets,
             control,
+            real_time,
             requests_per_batch,
             media_buffers,
             state: Rounds {
@@ -402,6 +405,7 @@ impl Worker {
                 }
             }
         }
+        self.real_time.observe(self.state.now.instant);
         self.sockets.retry_ports(self.state.now.instant);
         self.sockets.count_listener_drops();
         let totals = self.sockets.totals();

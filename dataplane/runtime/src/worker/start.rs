@@ -9,12 +9,13 @@ use forebay_engine::Shard;
 use forebay_sys::ring::{Ring, RingConfig};
 use forebay_sys::sockets::{self as kernel_sockets, Role, Tuning};
 use forebay_sys::wake::Waker;
-use forebay_sys::{affinity, busy_poll, priority, seccomp, segmentation};
+use forebay_sys::{affinity, busy_poll, seccomp, segmentation};
 
 use super::boot::{BootReport, Feature, Memory, SocketBuffers};
 use super::error::StartError;
 use super::handle::WorkerHandle;
 use super::mailbox::Mailbox;
+use super::real_time::RealTime;
 use super::rounds::{Control, Worker};
 use super::sockets::{Sockets, files};
 use super::system_calls::ALLOWED;
@@ -113,7 +114,7 @@ fn build(
             affinity::allowed_cores()
         ));
     }
-    let wants_real_time = config.real_time;
+    let (real_time, real_time_outcome) = RealTime::probe(config.real_time);
     let mut boot = BootReport {
         worker: config.index,
         core: config.core,
@@ -171,13 +172,14 @@ fn build(
     let mut shard = Shard::new(config.shard, config.seeds);
     shard.set_credentials(&config.credentials);
     shard.set_policy(&config.policy);
+    let feature = real_time_feature(&real_time, real_time_outcome);
     let mut worker = Worker::new(
         ring,
         shard,
         sockets,
         control,
-        usize::from(config.buffers),
-        usize::from(request_buffers),
+        real_time,
+        [usize::from(config.buffers), usize::from(request_buffers)],
         requests_per_batch,
     );
     worker.open(listeners).map_err(|error| error.to_string())?;
@@ -193,7 +195,7 @@ fn build(
         active: worker.ring.huge_pages(),
         note: String::new(),
     });
-    boot.features.push(real_time(wants_real_time));
+    boot.features.push(feature);
     let confined = seccomp::confine(ALLOWED);
     boot.features.push(Feature {
         name: "seccomp",
@@ -206,15 +208,10 @@ fn build(
     Ok((worker, boot))
 }
 
-fn real_time(wanted: bool) -> Feature {
-    let outcome = if wanted {
-        priority::real_time()
-    } else {
-        Ok(())
-    };
+fn real_time_feature(real_time: &RealTime, outcome: Result<(), forebay_sys::Errno>) -> Feature {
     Feature {
         name: "real_time",
-        active: wanted && outcome.is_ok(),
+        active: real_time.allowed(),
         note: match outcome {
             Ok(()) => String::new(),
             Err(errno) => format!(

@@ -20,6 +20,8 @@ allow! {
     CLOSE: "its descriptor, once the file table holds it",
     GETRANDOM: "random relay ports",
     CLOCK_GETTIME: "CPU time of the thread; wall and monotonic time where the vDSO cannot tell them",
+    GETRUSAGE: "whether the thread still finds time to sleep",
+    SCHED_SETSCHEDULER: "real-time priority under overload, and back",
     FUTEX: "wake a control thread that waits for reports",
     WRITE: "a panic message",
     MMAP: "the allocator, for usernames, credentials and policy",
