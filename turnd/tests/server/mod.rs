@@ -202,7 +202,7 @@ impl Server {
     /// A metric summed over its labels, once everything before this call is
     /// in it: workers publish what they counted within a quarter of a second.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        std::thread::sleep(Duration::from_millis(300));
+        thread::sleep(Duration::from_millis(300));
         self.metrics()
             .lines()
             .filter(|line| {
