@@ -52,7 +52,8 @@ pub struct WorkerConfig {
     pub index: usize,
     /// The core to pin to; `None` leaves the thread unpinned.
     pub core: Option<usize>,
-    /// Whether to run ahead of ordinary threads (SCHED_RR), where permitted.
+    /// Whether to run ahead of ordinary threads (SCHED_RR) while the worker
+    /// never finds time to sleep, where permitted.
     /// The kernel's own receive thread is one: as equals they would share the
     /// core, half of it spent on receiving what is then dropped.
     pub real_time: bool,
