@@ -36,6 +36,7 @@ fn begin(generation: Option<u64>) -> FromDataplane {
         credentials: generation.map(Generation),
         policy: None,
         drain: None,
+        certificate: None,
     })
 }
 

@@ -229,7 +229,18 @@ impl Session {
                 self.view.connected = true;
                 self.phase = Phase::Live;
             }
-            (FromDataplane::Workers(_), Phase::InSnapshot { .. }) => {}
+            (
+                FromDataplane::Workers(_)
+                | FromDataplane::MediaWorkers(_)
+                | FromDataplane::Session(_)
+                | FromDataplane::Track(_)
+                | FromDataplane::Subscriptions(_),
+                Phase::InSnapshot { .. },
+            ) => {}
+            (
+                FromDataplane::Media(_) | FromDataplane::Certificate(_),
+                Phase::InSnapshot { .. } | Phase::Live,
+            ) => {}
             (FromDataplane::Allocations(page), Phase::InSnapshot { listed }) => {
                 let page = u32::try_from(page.len()).unwrap_or(u32::MAX);
                 self.phase = Phase::InSnapshot {
@@ -256,7 +267,11 @@ impl Session {
             (
                 FromDataplane::SnapshotBegin(_)
                 | FromDataplane::SnapshotEnd(_)
-                | FromDataplane::Workers(_),
+                | FromDataplane::Workers(_)
+                | FromDataplane::MediaWorkers(_)
+                | FromDataplane::Session(_)
+                | FromDataplane::Track(_)
+                | FromDataplane::Subscriptions(_),
                 _,
             ) => {
                 return Err(SessionError::OutOfOrder("a part of a snapshot"));

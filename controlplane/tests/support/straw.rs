@@ -189,6 +189,7 @@ fn answer(peer: &Connection, message: ToDataplane, scene: &mut Scene, buffer: &m
                 credentials: scene.credentials,
                 policy: scene.policy,
                 drain: None,
+                certificate: None,
             })) && say(&FromDataplane::Workers(
                 List::new(vec![Worker {
                     index: 0,
@@ -225,7 +226,7 @@ fn apply(command: &Command, scene: &mut Scene) -> Outcome {
     let (given, in_force) = match command {
         Command::SetCredentials(set) => (set.generation, &mut scene.credentials),
         Command::SetPolicy(set) => (set.generation, &mut scene.policy),
-        Command::Drain { .. } | Command::DeleteAllocation(_) => return Outcome::Done,
+        _ => return Outcome::Done,
     };
     if in_force.is_some_and(|newest| given <= newest) {
         return Outcome::Stale;

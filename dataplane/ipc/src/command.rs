@@ -8,6 +8,9 @@ use minicbor::{Decode, Encode};
 use crate::bounded::{Bytes, List, Sensitive, Text};
 use crate::handshake::Hello;
 use crate::limits;
+use crate::media::{
+    MediaSession, MediaSubscription, MediaTrack, SessionKey, SubscriptionKey, TrackKey,
+};
 use crate::report::AllocationId;
 
 /// Counts the versions of one piece of desired state. The data plane applies
@@ -62,6 +65,24 @@ pub enum Command {
     /// End one allocation.
     #[n(3)]
     DeleteAllocation(#[n(0)] AllocationId),
+    /// Make a session, or change its description (ICE restart).
+    #[n(4)]
+    SetSession(#[n(0)] Box<MediaSession>),
+    /// End a session with its tracks and subscriptions.
+    #[n(5)]
+    RemoveSession(#[n(0)] SessionKey),
+    /// Make or change a published track.
+    #[n(6)]
+    SetTrack(#[n(0)] Box<MediaTrack>),
+    /// End a track with its subscriptions.
+    #[n(7)]
+    RemoveTrack(#[n(0)] TrackKey),
+    /// Make or change a subscription.
+    #[n(8)]
+    SetSubscription(#[n(0)] Box<MediaSubscription>),
+    /// End a subscription.
+    #[n(9)]
+    RemoveSubscription(#[n(0)] SubscriptionKey),
 }
 
 /// Who may allocate.

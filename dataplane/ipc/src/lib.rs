@@ -10,7 +10,9 @@
 //!    [`Rejected`] and closes.
 //! 2. The data plane sends one snapshot: [`SnapshotBegin`], any number of
 //!    [`Workers`](FromDataplane::Workers) and
-//!    [`Allocations`](FromDataplane::Allocations) pages, [`SnapshotEnd`].
+//!    [`Allocations`](FromDataplane::Allocations) pages, where media is
+//!    received ([`MediaWorkers`](FromDataplane::MediaWorkers)), every session,
+//!    track and subscription that exists, [`SnapshotEnd`].
 //! 3. From then on diffs flow both ways. The one connection in the role
 //!    [`Role::Controller`] sends [`Command`]s, each of which is answered by one
 //!    [`Ack`] with its id, in order. Both roles receive a [`StatsDigest`] per
@@ -32,6 +34,7 @@ pub mod codec;
 mod command;
 mod handshake;
 pub mod limits;
+pub mod media;
 mod report;
 pub mod socket;
 pub mod stats;
@@ -52,7 +55,7 @@ pub use report::{
 
 /// The protocol's version. Any change to a golden file raises it; peers of
 /// different versions refuse each other in the handshake.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// How often the data plane sends every worker's statistics.
 pub const STATS_INTERVAL: Duration = Duration::from_secs(1);

@@ -31,3 +31,23 @@ pub const WORKERS: usize = 256;
 pub const ALLOCATIONS: usize = 96;
 /// Values in a worker's page of statistics.
 pub const STATS: usize = 256;
+/// Bytes of a control plane's note on a session or a track.
+pub const NOTE: usize = 8_192;
+/// Bytes of an ICE password, or of a link's key and salt.
+pub const MEDIA_SECRET: usize = 256;
+/// Bytes of an ICE username fragment (RFC 8839 §5.4).
+pub const UFRAG: usize = 256;
+/// Media addresses of one worker.
+pub const MEDIA_ADDRESSES: usize = 16;
+/// Bytes of a mid or rid.
+pub const MID: usize = 16;
+/// Payload types of one track.
+pub const CODECS: usize = 16;
+/// Encodings of one track.
+pub const ENCODINGS: usize = 4;
+/// Media events on one page.
+pub const MEDIA_EVENTS: usize = 256;
+/// Workers with media addresses on one page.
+pub const MEDIA_WORKERS: usize = 128;
+/// Subscriptions on one page of a snapshot.
+pub const SUBSCRIPTIONS: usize = 128;

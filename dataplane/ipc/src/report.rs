@@ -8,6 +8,9 @@ use crate::bounded::{List, Text};
 use crate::command::Generation;
 use crate::handshake::{Rejected, Welcome};
 use crate::limits;
+use crate::media::{
+    Fingerprint, MediaEvents, MediaSession, MediaSubscription, MediaTrack, MediaWorker,
+};
 
 /// A message from the data plane.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -43,6 +46,25 @@ pub enum FromDataplane {
     /// statistics, and once more when nothing remains.
     #[n(9)]
     Drain(#[n(0)] DrainProgress),
+    /// Where media is received; part of the snapshot.
+    #[n(10)]
+    MediaWorkers(#[n(0)] List<MediaWorker, { limits::MEDIA_WORKERS }>),
+    /// A session that exists; part of the snapshot.
+    #[n(11)]
+    Session(#[n(0)] Box<MediaSession>),
+    /// A track that exists; part of the snapshot, behind its session.
+    #[n(12)]
+    Track(#[n(0)] Box<MediaTrack>),
+    /// Subscriptions that exist; part of the snapshot, behind their sessions
+    /// and tracks.
+    #[n(13)]
+    Subscriptions(#[n(0)] List<MediaSubscription, { limits::SUBSCRIPTIONS }>),
+    /// News about media.
+    #[n(14)]
+    Media(#[n(0)] MediaEvents),
+    /// New handshakes use another certificate from now on.
+    #[n(15)]
+    Certificate(#[n(0)] Fingerprint),
 }
 
 /// Allocations, at most one page.
@@ -72,6 +94,9 @@ pub struct SnapshotBegin {
     /// A drain under way.
     #[n(5)]
     pub drain: Option<DrainProgress>,
+    /// The certificate of new DTLS handshakes; `None` when media is off.
+    #[n(6)]
+    pub certificate: Option<Fingerprint>,
 }
 
 /// A listening address.

@@ -83,6 +83,7 @@ pub(crate) fn all() -> (Vec<ToDataplane>, Vec<FromDataplane>) {
             credentials: Some(generation),
             policy: Some(generation),
             drain: Some(drain),
+            certificate: Some(media::Fingerprint([0xff; 32])),
         }),
         FromDataplane::Workers(full_list(Worker {
             index: u16::MAX,

@@ -141,6 +141,7 @@ fn snapshot_begin() -> impl Strategy<Value = SnapshotBegin> {
                 credentials,
                 policy,
                 drain,
+                certificate: None,
             },
         )
 }

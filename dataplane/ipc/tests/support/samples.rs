@@ -126,6 +126,7 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
                 credentials: Some(Generation(2)),
                 policy: None,
                 drain: Some(drain),
+                certificate: None,
             }),
         ),
         (

@@ -32,6 +32,12 @@ pub(super) fn carry_out(
             }
             busy_or_done(node.delete(id).is_ok())
         }
+        Command::SetSession(_)
+        | Command::RemoveSession(_)
+        | Command::SetTrack(_)
+        | Command::RemoveTrack(_)
+        | Command::SetSubscription(_)
+        | Command::RemoveSubscription(_) => (Outcome::Invalid, "media is off".to_owned()),
     }
 }
 

@@ -130,6 +130,7 @@ fn begin(node: &Node, in_force: InForce) -> SnapshotBegin {
         credentials: in_force.credentials,
         policy: in_force.policy,
         drain: drain_progress(node),
+        certificate: None,
     }
 }
 

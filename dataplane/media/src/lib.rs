@@ -1,0 +1,25 @@
+//! SRTP forwarding for one shard, sans-IO: ICE-lite, SRTP contexts, routes
+//! from publishers to subscribers, RTCP, retransmission.
+//!
+//! A [`Forwarder`] holds everything. See it for the calling contract.
+
+mod config;
+mod describe;
+mod event;
+mod forwarder;
+mod ids;
+mod output;
+mod report;
+pub mod srtp;
+
+pub use config::{Capacity, Config, Seeds};
+pub use describe::{
+    Change, Codec, EncodingConfig, Extensions, IceCredentials, Keyed, LayerCap, Mode, PayloadMap,
+    PublishedCodec, RelayedEncoding, SessionConfig, SubscriptionConfig, TrackConfig, TrackKind,
+    Transport,
+};
+pub use event::{Command, Event, Loss};
+pub use forwarder::{Forwarder, Progress, Refusal};
+pub use ids::{Mid, Rid, SessionKey, SocketId, Ssrc, SubscriptionKey, TrackKey};
+pub use output::{Output, Path};
+pub use report::{Counters, DropReason, ReceiveReport, Report, SendReport};
