@@ -117,6 +117,16 @@ pub enum Wait {
     Poll,
     /// Until something completes or the time is over.
     UpTo(Duration),
+    /// Until `completions` are there; once `within` has passed, any one is
+    /// enough. As [`Wait::UpTo`] where the kernel cannot.
+    Gather {
+        /// How many are worth returning for at once.
+        completions: u32,
+        /// How long to wait for that many, in whole microseconds.
+        within: Duration,
+        /// How long to stay when nothing completes.
+        up_to: Duration,
+    },
 }
 
 /// See the module documentation.
@@ -138,6 +148,7 @@ pub struct Ring {
     enters: u64,
     overflows: u64,
     busy: bool,
+    gathers: bool,
 }
 
 impl Ring {
@@ -194,6 +205,7 @@ impl Ring {
         receive.msg_namelen = recv::NAME as u32;
         receive.msg_controllen = recv::CONTROL;
         io.submission().sync();
+        let gathers = io.params().is_feature_min_timeout();
         Ok(Self {
             io,
             buffers,
@@ -205,6 +217,7 @@ impl Ring {
             enters: 0,
             overflows: 0,
             busy: false,
+            gathers,
         })
     }
 
@@ -400,6 +413,11 @@ impl Ring {
             + COMPLETIONS as usize * size_of::<cqueue::Entry>()
     }
 
+    /// Whether [`Wait::Gather`] is more than [`Wait::UpTo`] (Linux 6.12).
+    pub fn gathers(&self) -> bool {
+        self.gathers
+    }
+
     /// Whether the kernel took the advice to back buffers with huge pages.
     pub fn huge_pages(&self) -> bool {
         self.buffers.huge_pages()
@@ -442,21 +460,29 @@ impl Ring {
         // for requests, which passes or it does not; a bound turns a hang into
         // an error that ends the worker.
         const ATTEMPTS: u32 = 10_000;
+        let wait = match wait {
+            Wait::Gather { up_to, .. } if !self.gathers => Wait::UpTo(up_to),
+            wait => wait,
+        };
         for _ in 0..ATTEMPTS {
             let queue = self.io.submission();
             let queued = queue.len() as u32;
             let overflown = queue.cq_overflow();
             drop(queue);
-            let time = match wait {
-                Wait::UpTo(time) => Timespec::from(time),
-                Wait::Not | Wait::Poll => Timespec::new(),
+            let (time, gather) = match wait {
+                Wait::UpTo(time) => (time, Duration::ZERO),
+                Wait::Gather { within, up_to, .. } => (up_to, within),
+                Wait::Not | Wait::Poll => (Duration::ZERO, Duration::ZERO),
             };
-            let args = SubmitArgs::new().timespec(&time);
+            let time = Timespec::from(time);
+            let gather = u32::try_from(gather.as_micros()).unwrap_or(u32::MAX);
+            let args = SubmitArgs::new().timespec(&time).min_wait_usec(gather);
             let (minimum, flags) = match wait {
                 Wait::Not if queued == 0 => return Ok(()),
                 Wait::Not => (0, EXT_ARG),
                 Wait::Poll => (0, GETEVENTS | EXT_ARG),
                 Wait::UpTo(_) => (1, GETEVENTS | EXT_ARG),
+                Wait::Gather { completions, .. } => (completions, GETEVENTS | EXT_ARG),
             };
             self.enters += 1;
             self.overflows += u64::from(overflown);

@@ -397,3 +397,41 @@ fn drops_and_ecn_are_told() {
         "{dropped:?}"
     );
 }
+
+#[test]
+fn a_gathering_wait_ends_with_enough_or_with_any_after_a_while() {
+    let mut ring = ring(8);
+    if !ring.gathers() {
+        eprintln!("the kernel cannot gather");
+        return;
+    }
+    let server = socket(&mut ring, 3, "127.0.0.1:0");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let wait = |completions, within, up_to| Wait::Gather {
+        completions,
+        within: Duration::from_millis(within),
+        up_to: Duration::from_millis(up_to),
+    };
+    let gather = |ring: &mut Ring, wait| {
+        let started = Instant::now();
+        ring.enter(&[], nothing(), wait).unwrap();
+        (ring.reap(|_| {}), started.elapsed())
+    };
+    ring.enter(&[], nothing(), Wait::Poll).unwrap();
+
+    client.send_to(b"one", server).unwrap();
+    client.send_to(b"two", server).unwrap();
+    let (count, elapsed) = gather(&mut ring, wait(2, 5_000, 10_000));
+    assert_eq!(count, 2);
+    assert!(elapsed < Duration::from_secs(4), "{elapsed:?}");
+
+    client.send_to(b"alone", server).unwrap();
+    let (count, elapsed) = gather(&mut ring, wait(2, 50, 10_000));
+    assert_eq!(count, 1);
+    assert!(elapsed >= Duration::from_millis(50), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(8), "{elapsed:?}");
+
+    let (count, elapsed) = gather(&mut ring, wait(2, 20, 60));
+    assert_eq!(count, 0);
+    assert!(elapsed >= Duration::from_millis(60), "{elapsed:?}");
+}

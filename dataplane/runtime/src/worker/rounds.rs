@@ -32,6 +32,15 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// The longest stay in the kernel when there is nothing to do; commands and
 /// datagrams end it at once.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long a round under load waits for more than one datagram. Waking for
+/// each few costs up to a tenth of the CPU time of single packets and a third
+/// of that of merged ones; a NIC that gathers frames before it interrupts takes
+/// about as long.
+const GATHER: Duration = Duration::from_micros(50);
+/// Datagrams that are worth a round without waiting longer.
+const GATHERED: u32 = 32;
+/// A round is under load when that many can be expected within [`GATHER`].
+const EXPECTED: u32 = 4;
 /// Commands taken in one housekeeping.
 const COMMANDS: usize = 8;
 
@@ -67,6 +76,8 @@ struct Rounds {
     /// Wall-clock time minus monotonic time, nanoseconds.
     unix_offset: u64,
     housekept: Instant,
+    /// Time from the last batch to this one.
+    round: Duration,
     /// Something happened since the page was last written.
     dirty: bool,
     /// When to open more relays, if they are wanted.
@@ -112,6 +123,7 @@ impl Worker {
                 now: Now::default(),
                 unix_offset: 0,
                 housekept: Instant::default(),
+                round: Duration::ZERO,
                 dirty: true,
                 refill_at: None,
                 mail: false,
@@ -217,13 +229,29 @@ impl Worker {
         }
         match until.since(state.now.instant) {
             Duration::ZERO => Wait::Poll,
+            up_to if self.under_load() && up_to > GATHER => Wait::Gather {
+                completions: GATHERED,
+                within: GATHER,
+                up_to,
+            },
             time => Wait::UpTo(time),
         }
+    }
+
+    /// Whether datagrams come so densely that waiting for several delays none
+    /// of them much.
+    fn under_load(&self) -> bool {
+        let state = &self.state;
+        u32::try_from(state.slots.len()).is_ok_and(|datagrams| {
+            state.round.saturating_mul(EXPECTED) <= GATHER.saturating_mul(datagrams)
+        })
     }
 
     /// Reads the clock, once per batch.
     fn tick(&mut self) {
         let nanos = u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX);
+        let before = self.state.now.instant;
+        self.state.round = Instant::from_nanos(nanos).since(before);
         let unix = nanos.wrapping_add(self.state.unix_offset) / 1_000_000_000;
         self.state.now = Now {
             instant: Instant::from_nanos(nanos),

@@ -195,6 +195,11 @@ fn build(
         active: worker.ring.huge_pages(),
         note: String::new(),
     });
+    boot.features.push(Feature {
+        name: "gathering_wait",
+        active: worker.ring.gathers(),
+        note: String::new(),
+    });
     boot.features.push(feature);
     let confined = seccomp::confine(ALLOWED);
     boot.features.push(Feature {
