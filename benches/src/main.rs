@@ -44,8 +44,8 @@ struct RelayArguments {
     /// Only the rows that decide: about five minutes
     #[arg(long)]
     quick: bool,
-    /// Servers to compare, in order [default: the bare forwarders, coturn and
-    /// forebay; with --quick of the bare ones only the io_uring one]
+    /// Servers to compare, in order [default: the bare io_uring forwarder,
+    /// coturn and forebay]
     #[arg(long, value_delimiter = ',')]
     servers: Vec<Kind>,
     /// Parts to run
@@ -217,16 +217,7 @@ fn main() -> Result<ExitCode> {
 fn compare(arguments: &RelayArguments) -> Result<ExitCode> {
     cleanup::install()?;
     let servers = match &arguments.servers[..] {
-        [] if arguments.quick => vec![Kind::BareRing, Kind::Coturn, Kind::Forebay],
-        [] => {
-            vec![
-                Kind::BareEach,
-                Kind::BareMany,
-                Kind::BareRing,
-                Kind::Coturn,
-                Kind::Forebay,
-            ]
-        }
+        [] => vec![Kind::BareRing, Kind::Coturn, Kind::Forebay],
         chosen => chosen.to_vec(),
     };
     let turnd = match &arguments.turnd {

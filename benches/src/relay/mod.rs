@@ -23,6 +23,7 @@ use allocations::AllocationResult;
 use compare::{Effort, RowResult};
 use gates::Gate;
 use overload::OverloadResult;
+use rows::Direction;
 use target::Target;
 
 use crate::rig::{Rig, SERVER_CORE};
@@ -71,6 +72,11 @@ pub struct Report {
     pub gates: Vec<Gate>,
 }
 
+/// Length of the load in each half of a round: long against scheduling, short
+/// enough that the whole run takes less than twenty minutes.
+const LOAD: Duration = Duration::from_secs(1);
+const DIRECTIONS: [Direction; 2] = [Direction::ClientToPeer, Direction::PeerToClient];
+
 /// Runs the comparison in a rig of its own.
 ///
 /// # Errors
@@ -85,9 +91,9 @@ pub fn run(options: &Options) -> Result<Report> {
     };
     let effort = Effort {
         rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }),
-        load: Duration::from_millis(if options.quick { 1000 } else { 1500 }),
+        load: LOAD,
     };
-    let tries = if options.quick { 3 } else { 5 };
+    let tries = effort.rounds;
     let turn: Vec<Kind> = options
         .servers
         .iter()
@@ -101,7 +107,7 @@ pub fn run(options: &Options) -> Result<Report> {
             0
         }
         + if options.parts.contains(&Part::Overload) {
-            2 * turn.len()
+            2 * DIRECTIONS.len() * turn.len()
         } else {
             0
         };
@@ -121,8 +127,8 @@ pub fn run(options: &Options) -> Result<Report> {
     if options.parts.contains(&Part::Overload) {
         let length = Duration::from_secs(if options.quick { 10 } else { 30 });
         for kind in turn {
-            let result = overload::measure(&rig, kind, length, &options.turnd, &bar)?;
-            report.overload.push(result);
+            let results = overload::measure(&rig, kind, &DIRECTIONS, length, &options.turnd, &bar)?;
+            report.overload.extend(results);
         }
     }
     bar.finish_and_clear();

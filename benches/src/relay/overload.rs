@@ -19,12 +19,16 @@ use crate::rig::{ReceivePath, Rig};
 use crate::servers::Kind;
 use crate::turn_client::{Credentials, Session, Step};
 
-const ROW: Row = Row {
-    payload: 172,
-    burst: 1,
-    allocations: 1000,
-    direction: Direction::ClientToPeer,
-};
+/// Single packets of a thousand flows in turn: nothing to merge, the load
+/// under which a receiver is easiest to drown.
+const fn row(direction: Direction) -> Row {
+    Row {
+        payload: 172,
+        burst: 1,
+        allocations: 1000,
+        direction,
+    }
+}
 /// How many times the peak throughput is offered.
 const FACTOR: f64 = 4.0;
 /// Load the search for the peak begins with, packets per second, and the
@@ -43,6 +47,8 @@ const AT_ONCE: Duration = Duration::from_millis(450);
 pub struct OverloadResult {
     /// Which server.
     pub server: Kind,
+    /// Which way the load went.
+    pub direction: Direction,
     /// The most it relayed at any load, packets per second.
     pub peak: f64,
     /// What was offered, packets per second.
@@ -63,34 +69,52 @@ pub struct OverloadResult {
     pub memory_after: u64,
 }
 
-/// Finds the load at which `kind` relays most and offers four times that for `duration`.
+/// Finds the load at which `kind` relays most and offers four times that for
+/// `duration`, in each of `directions`.
 ///
 /// # Errors
 /// When the server or the rig fails.
 pub fn measure(
     rig: &Rig,
     kind: Kind,
+    directions: &[Direction],
     duration: Duration,
     turnd: &Path,
     bar: &ProgressBar,
-) -> Result<OverloadResult> {
-    let mut target = Target::open(kind, ROW.allocations, turnd)?;
-    let mut pump = target.raw_pump(rig, &ROW)?;
-    rig.set_receive_path(ReceivePath::OnServerCore)?;
-    let result = overload(&mut target, &mut pump, duration, bar);
-    rig.set_receive_path(ReceivePath::OnGeneratorCore)?;
-    result
+) -> Result<Vec<OverloadResult>> {
+    let mut results = Vec::new();
+    for &direction in directions {
+        let row = row(direction);
+        let mut target = Target::open(kind, row.allocations, turnd)?;
+        let pump = target.raw_pump(rig, &row)?;
+        rig.set_receive_path(ReceivePath::OnServerCore)?;
+        let result = overload(&mut target, &mut Load { row, pump }, duration, bar);
+        rig.set_receive_path(ReceivePath::OnGeneratorCore)?;
+        results.push(result?);
+    }
+    Ok(results)
+}
+
+struct Load {
+    row: Row,
+    pump: RawPump,
+}
+
+impl Load {
+    fn offer(&mut self, target: &mut Target, rate: f64, duration: Duration) -> Result<Sample> {
+        target.observe(&self.row, || self.pump.run(rate, duration))
+    }
 }
 
 fn overload(
     target: &mut Target,
-    pump: &mut RawPump,
+    load: &mut Load,
     duration: Duration,
     bar: &ProgressBar,
 ) -> Result<OverloadResult> {
     let kind = target.server.kind;
     bar.set_message(format!("the load {} carries", kind.name()));
-    let peak = peak(target, pump)?;
+    let peak = peak(target, load)?;
     bar.inc(1);
     bar.set_message(format!("four times the load {} carries", kind.name()));
     let memory_before = target.server.process.resident_bytes()?;
@@ -104,7 +128,7 @@ fn overload(
         let probing: Vec<_> = (0..PROBERS)
             .map(|_| scope.spawn(|| prober.run(&stop)))
             .collect();
-        let sample = offer(target, pump, FACTOR * peak, duration);
+        let sample = load.offer(target, FACTOR * peak, duration);
         stop.store(true, Ordering::Relaxed);
         let probes: Result<Vec<_>> = probing
             .into_iter()
@@ -121,6 +145,7 @@ fn overload(
         .collect();
     Ok(OverloadResult {
         server: kind,
+        direction: load.row.direction,
         peak,
         offered: sample.sent as f64 / sample.seconds,
         throughput: sample.rate(),
@@ -137,17 +162,13 @@ fn overload(
     })
 }
 
-fn offer(target: &mut Target, pump: &mut RawPump, rate: f64, load: Duration) -> Result<Sample> {
-    target.observe(&ROW, || pump.run(rate, load))
-}
-
 /// The highest throughput at any load, packets per second.
-fn peak(target: &mut Target, pump: &mut RawPump) -> Result<f64> {
-    let mut peak = offer(target, pump, f64::INFINITY, SEARCH_LOAD)?.rate();
+fn peak(target: &mut Target, load: &mut Load) -> Result<f64> {
+    let mut peak = load.offer(target, f64::INFINITY, SEARCH_LOAD)?.rate();
     let mut rate = LOWEST;
     // Beyond twice what comes out, more load only means more loss.
     while rate < 2.0 * peak {
-        peak = peak.max(offer(target, pump, rate, SEARCH_LOAD)?.rate());
+        peak = peak.max(load.offer(target, rate, SEARCH_LOAD)?.rate());
         rate *= RISE;
     }
     Ok(peak)

@@ -125,10 +125,7 @@ impl Target {
     /// When the server is gone or the rig fails.
     pub fn round(&mut self, row: &Row, rate: Option<f64>, duration: Duration) -> Result<Sample> {
         self.keep_alive()?;
-        let sockets = match row.direction {
-            Direction::ClientToPeer => self.clients(),
-            Direction::PeerToClient => &self.peers,
-        };
+        let sockets = self.senders(row.direction);
         let mut pump = Pump::new(sockets, &self.datagram(row), row.burst)?;
         self.measured(row, Unreached::new, || pump.run(rate, duration))
     }
@@ -143,7 +140,7 @@ impl Target {
         self.measured(row, Filter::new, load)
     }
 
-    /// A pump of whole frames for the clients of `row`.
+    /// A pump of whole frames for the senders of `row`.
     ///
     /// # Errors
     /// When packet sockets are refused.
@@ -152,17 +149,12 @@ impl Target {
             SocketAddr::V4(address) => Ok(address),
             SocketAddr::V6(_) => bail!("the rig is IPv4"),
         };
-        let sources: Result<Vec<SocketAddrV4>> = self
-            .clients()
+        let flows: Result<Vec<(SocketAddrV4, SocketAddrV4)>> = self
+            .senders(row.direction)
             .iter()
-            .map(|client| v4(client.local_addr()?))
+            .map(|sender| Ok((v4(sender.local_addr()?)?, v4(sender.peer_addr()?)?)))
             .collect();
-        RawPump::new(
-            rig,
-            &sources?,
-            v4(self.server.listen())?,
-            &self.datagram(row),
-        )
+        RawPump::new(rig, &flows?, &self.datagram(row))
     }
 
     fn measured<S: Sink>(
@@ -205,6 +197,13 @@ impl Target {
         self.session
             .as_ref()
             .map_or(&self.bare_clients, Session::clients)
+    }
+
+    fn senders(&self, direction: Direction) -> &[UdpSocket] {
+        match direction {
+            Direction::ClientToPeer => self.clients(),
+            Direction::PeerToClient => &self.peers,
+        }
     }
 
     fn datagram(&self, row: &Row) -> Vec<u8> {

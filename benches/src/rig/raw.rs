@@ -1,7 +1,6 @@
 //! Offering more than sockets can: whole frames, prepared beforehand, put on
-//! the wire many per system call.
+//! the wire below the protocol stack.
 
-use std::io::IoSlice;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -10,14 +9,13 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, MultiHeaders, SockFlag, SockType, bind, sendmmsg,
-    setsockopt, socket, sockopt,
+    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, bind, send, setsockopt, socket, sockopt,
 };
 
 use super::{GENERATOR_DEVICE, Rig, SERVER_DEVICE};
 use crate::pump::Sent;
 
-/// Frames per system call.
+/// Frames between two looks at the clock.
 const BATCH: usize = 32;
 const SEND_BUFFER: usize = 4 << 20;
 const ETHERNET: usize = 14;
@@ -31,17 +29,12 @@ pub struct RawPump {
 }
 
 impl RawPump {
-    /// One frame with `datagram` for each of `sources`, all to `destination`.
-    /// The calling thread is in the generator's namespace.
+    /// For each of `flows`, which are source and destination, one frame with
+    /// `datagram`. The calling thread is in the generator's namespace.
     ///
     /// # Errors
     /// When the devices are missing or packet sockets are refused.
-    pub fn new(
-        rig: &Rig,
-        sources: &[SocketAddrV4],
-        destination: SocketAddrV4,
-        datagram: &[u8],
-    ) -> Result<Self> {
+    pub fn new(rig: &Rig, flows: &[(SocketAddrV4, SocketAddrV4)], datagram: &[u8]) -> Result<Self> {
         let from = link(GENERATOR_DEVICE)?;
         let to = rig.in_server_namespace(|| link(SERVER_DEVICE))?;
         let (from_mac, to_mac) = (from.addr().context("no MAC")?, to.addr().context("no MAC")?);
@@ -54,9 +47,9 @@ impl RawPump {
         .context("packet sockets are refused")?;
         bind(socket.as_raw_fd(), &from)?;
         setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER)?;
-        let frames = sources
+        let frames = flows
             .iter()
-            .map(|source| frame(to_mac, from_mac, *source, destination, datagram))
+            .map(|(source, destination)| frame(to_mac, from_mac, *source, *destination, datagram))
             .collect();
         Ok(Self { socket, frames })
     }
@@ -77,33 +70,24 @@ impl RawPump {
                 std::hint::spin_loop();
                 continue;
             }
-            let batch = &self.frames[next..self.frames.len().min(next + BATCH)];
-            let offered = self.offer(batch);
-            sent.datagrams += offered as u64;
-            next = (next + offered) % self.frames.len();
+            let end = self.frames.len().min(next + BATCH);
+            sent.datagrams += self.offer(&self.frames[next..end]);
+            next = end % self.frames.len();
         }
     }
 
-    /// How many of `frames`, from the first, went as far as the device.
-    fn offer(&self, frames: &[Vec<u8>]) -> usize {
-        let slices: Vec<[IoSlice<'_>; 1]> =
-            frames.iter().map(|frame| [IoSlice::new(frame)]).collect();
-        let mut headers = MultiHeaders::<LinkAddr>::preallocate(frames.len(), None);
-        let nowhere = vec![None; frames.len()];
+    /// How many of `frames` went as far as the device. One system call each: a
+    /// call for many ends at the first that finds the queue full, which under
+    /// overload is nearly every one.
+    fn offer(&self, frames: &[Vec<u8>]) -> u64 {
         let flags = MsgFlags::MSG_DONTWAIT;
-        match sendmmsg(
-            self.socket.as_raw_fd(),
-            &mut headers,
-            &slices,
-            nowhere,
-            [],
-            flags,
-        ) {
-            // The one after the last that was taken met a full queue.
-            Ok(taken) => frames.len().min(taken.count() + 1),
-            Err(Errno::ENOBUFS) => 1,
-            Err(_) => 0,
-        }
+        let offered = frames.iter().filter(|frame| {
+            matches!(
+                send(self.socket.as_raw_fd(), frame, flags),
+                Ok(_) | Err(Errno::ENOBUFS)
+            )
+        });
+        offered.count() as u64
     }
 }
 
