@@ -3,14 +3,26 @@
 //!
 //! A [`Forwarder`] holds everything. See it for the calling contract.
 
+#![allow(dead_code)]
+
+mod cache;
+mod codec;
 mod config;
 mod describe;
+mod egress;
 mod event;
 mod forwarder;
 mod ids;
 mod output;
+mod packet;
+mod queue;
 mod report;
+mod session;
 pub mod srtp;
+mod tables;
+mod track;
+mod transport;
+mod world;
 
 pub use config::{Capacity, Config, Seeds};
 pub use describe::{
