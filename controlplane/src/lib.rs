@@ -10,6 +10,7 @@ pub mod link;
 pub mod metrics;
 mod reload;
 mod run;
+pub mod sdp;
 pub mod secret_file;
 pub mod settings;
 
