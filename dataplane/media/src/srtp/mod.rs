@@ -1,6 +1,19 @@
 //! SRTP and SRTCP contexts (RFC 3711, RFC 7714) on aws-lc-rs: in place, no
 //! allocation per packet.
 
+mod cipher;
+mod derive;
+mod error;
+mod inbound;
+mod outbound;
+#[cfg(test)]
+mod vectors;
+mod window;
+
+pub use error::SrtpError;
+pub use inbound::{Inbound, MAX_STREAMS};
+pub use outbound::Outbound;
+
 use zeroize::Zeroize;
 
 /// A protection profile (RFC 5764 §4.1.2, RFC 7714 §14.2).
@@ -20,6 +33,14 @@ impl Profile {
         match self {
             Self::AesCm128HmacSha1_80 | Self::AeadAes128Gcm => 16,
             Self::AeadAes256Gcm => 32,
+        }
+    }
+
+    /// Bytes of the tag behind an RTP packet.
+    pub const fn tag_len(self) -> usize {
+        match self {
+            Self::AesCm128HmacSha1_80 => 10,
+            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 16,
         }
     }
 
