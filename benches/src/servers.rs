@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -170,7 +170,10 @@ fn bare(mode: &str, flows: u16, addresses: &Addresses, files: &Path) -> Result<S
     ];
     let mut process =
         ServerProcess::start(&program.to_string_lossy(), &words(&arguments), &log(files))?;
-    process.wait_line()?;
+    process.wait_line().with_context(|| {
+        let said = fs::read_to_string(log(files)).unwrap_or_default();
+        format!("the bare forwarder does not start; it said:\n{said}")
+    })?;
     Ok(process)
 }
 

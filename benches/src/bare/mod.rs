@@ -6,8 +6,11 @@ mod each;
 mod many;
 mod ring;
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd as _;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -16,6 +19,9 @@ use serde::Serialize;
 use socket2::SockRef;
 
 const SOCKET_BUFFER: usize = 4 << 20;
+/// How long a port may still be held by a forwarder that was killed: the
+/// kernel takes its ring, and with it the sockets, apart in the background.
+const PREDECESSOR: Duration = Duration::from_secs(10);
 
 /// How the forwarder talks to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
@@ -143,9 +149,21 @@ fn nth(first: SocketAddr, index: u16) -> SocketAddr {
 }
 
 fn socket(ip: IpAddr, port: u16) -> Result<UdpSocket> {
-    let socket = UdpSocket::bind((ip, port)).with_context(|| format!("cannot bind {ip}:{port}"))?;
+    let socket = bind(ip, port).with_context(|| format!("cannot bind {ip}:{port}"))?;
     socket.set_nonblocking(true)?;
     SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER)?;
     SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER)?;
     Ok(socket)
+}
+
+fn bind(ip: IpAddr, port: u16) -> io::Result<UdpSocket> {
+    let end = Instant::now() + PREDECESSOR;
+    loop {
+        match UdpSocket::bind((ip, port)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < end => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
 }
