@@ -60,7 +60,8 @@ pub(crate) struct Packet {
     pub(crate) timestamp: u32,
     /// Its number.
     pub(crate) sequence: Sequence,
-    /// The payload without padding, never empty.
+    /// The payload without padding. Empty when there was nothing but padding:
+    /// not forwarded, but its number is one less to be missed.
     pub(crate) payload: Span,
     /// What the payload descriptor or the dependency descriptor says.
     pub(crate) frame: FrameInfo,

@@ -51,6 +51,10 @@ impl AttributeType {
     pub const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
     /// RFC 8656 §18.10.
     pub const RESERVATION_TOKEN: Self = Self(0x0022);
+    /// RFC 8445 §16.1.
+    pub const PRIORITY: Self = Self(0x0024);
+    /// RFC 8445 §16.1.
+    pub const USE_CANDIDATE: Self = Self(0x0025);
     /// RFC 8656 §18.11.
     pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     /// RFC 8656 §18.12.
@@ -63,6 +67,10 @@ impl AttributeType {
     pub const SOFTWARE: Self = Self(0x8022);
     /// RFC 8489 §14.7.
     pub const FINGERPRINT: Self = Self(0x8028);
+    /// RFC 8445 §16.1.
+    pub const ICE_CONTROLLED: Self = Self(0x8029);
+    /// RFC 8445 §16.1.
+    pub const ICE_CONTROLLING: Self = Self(0x802A);
 
     /// Whether a receiver that does not know the type has to refuse the
     /// message (RFC 8489 §14).

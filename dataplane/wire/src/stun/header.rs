@@ -96,6 +96,8 @@ impl ErrorCode {
     pub const PEER_ADDRESS_FAMILY_MISMATCH: Self = Self(443);
     /// The user holds as many allocations as allowed.
     pub const ALLOCATION_QUOTA_REACHED: Self = Self(486);
+    /// Both agents think they have the same role (RFC 8445 §7.3.1.1).
+    pub const ROLE_CONFLICT: Self = Self(487);
     /// The server failed.
     pub const SERVER_ERROR: Self = Self(500);
     /// No relay, table slot or bandwidth left.
