@@ -20,7 +20,7 @@ fn indices(random: &mut Random, count: u64) -> Vec<u64> {
         all.push(index);
         // Mostly small steps, sometimes a jump the size of a long outage.
         index += match random.below(4) {
-            0 => 1 + random.below(step * 6),
+            0 => 1 + random.below(step * 10),
             _ => 1 + random.below(3),
         };
     }
@@ -74,8 +74,14 @@ fn rtp_agrees(profile: Profile) {
                 sealed.push((*index, buffer, packet, header));
             }
             let order: Vec<u64> = (0..sealed.len() as u64).collect();
+            let mut highest = 0;
             for place in reordered(&mut random, &order, 6) {
                 let (index, buffer, packet, header) = &sealed[place as usize];
+                highest = highest.max(*index);
+                if index + 900 < highest {
+                    // Windows differ in their last places.
+                    continue;
+                }
                 let mut opened = buffer.clone();
                 let result = inbound.unprotect_rtp(NOW, &mut opened, *header);
                 let expected = theirs.unprotect_rtp(buffer);
