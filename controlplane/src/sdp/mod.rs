@@ -7,22 +7,32 @@
 //! ([`SubscriberState`]). A WHEP viewer offers what it wants to receive
 //! ([`ViewerOffer`]).
 
+mod answer;
+mod attributes;
 mod codecs;
+mod description;
+mod extensions;
 mod publisher;
+mod simulcast;
 mod subscriber;
 mod viewer;
+mod write;
 
 use std::net::SocketAddr;
 
 use forebay_ipc::media::{Encoding, Extensions, Fingerprint, TrackKind};
 
-pub use codecs::{AcceptedCodec, Format, NegotiatedCodec, payload_map};
-pub use publisher::PublisherOffer;
+pub use codecs::{AcceptedCodec, CodecPolicy, Format, NegotiatedCodec, VideoCodec, payload_map};
+pub use publisher::{PublisherNote, PublisherOffer};
 pub use subscriber::{SubscriberNote, SubscriberState};
 pub use viewer::ViewerOffer;
 
 /// Bytes a description may have.
 pub const MAX: usize = 65_536;
+
+/// Sections a description may have: offer and answer of as many stay below
+/// [`MAX`].
+pub const SECTIONS: usize = 40;
 
 /// Why a description cannot be used; the text may be shown to its sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
