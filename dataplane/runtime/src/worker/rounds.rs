@@ -33,9 +33,9 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// datagrams end it at once.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long a round under load waits for more than one datagram. Waking for
-/// each few costs up to a tenth of the CPU time of single packets and a third
-/// of that of merged ones; a NIC that gathers frames before it interrupts takes
-/// about as long.
+/// each few costs up to a tenth of the CPU time of single packets and up to
+/// two fifths of that of merged ones; a NIC that gathers frames before it
+/// interrupts takes about as long.
 const GATHER: Duration = Duration::from_micros(50);
 /// Datagrams that are worth a round without waiting longer.
 const GATHERED: u32 = 32;
