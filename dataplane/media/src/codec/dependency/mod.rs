@@ -8,6 +8,7 @@ pub use structure::{Indication, Structure};
 
 use super::FrameInfo;
 use bits::{Reader, Writer};
+use structure::Template;
 
 /// Bits of the fields that are always there.
 const MANDATORY: usize = 24;
@@ -130,7 +131,10 @@ impl Descriptor {
         frame.temporal = template.temporal;
         let (switch_up, discardable) = match indications {
             None => (template.switch_up, template.discardable),
-            Some(own) => structure.judge(template.temporal, own),
+            Some(indications) => structure.judge(&Template {
+                indications,
+                ..*template
+            }),
         };
         frame.switch_up = switch_up || frame.keyframe;
         frame.discardable = discardable;

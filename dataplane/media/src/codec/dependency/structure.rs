@@ -55,6 +55,9 @@ pub struct Structure {
     templates: u8,
     targets: u8,
     chains: u8,
+    /// Temporal layers, one bit each, whose frames no other frame of the same
+    /// or a lower layer needs: one may begin with them anywhere.
+    loose: u8,
     layers: [Target; MAX_TARGETS],
     all: [Template; MAX_TEMPLATES],
 }
@@ -66,6 +69,7 @@ impl Default for Structure {
             templates: 0,
             targets: 0,
             chains: 0,
+            loose: 0,
             layers: [Target::default(); MAX_TARGETS],
             all: [Template::default(); MAX_TEMPLATES],
         }
@@ -185,25 +189,45 @@ impl Structure {
                 }
             }
         }
+        self.loose = u8::MAX;
         for index in 0..known {
             let template = self.all[index];
-            let judged = self.judge(template.temporal, template.indications);
-            let template = &mut self.all[index];
-            (template.switch_up, template.discardable) = judged;
+            let own = self.own_target(&template);
+            if own.is_none_or(|own| own != Indication::Discardable) {
+                self.loose &= !(1 << template.temporal);
+            }
+        }
+        for index in 0..known {
+            let template = self.all[index];
+            (self.all[index].switch_up, self.all[index].discardable) = self.judge(&template);
         }
     }
 
-    /// Whether one may begin with the temporal layer at a frame of these
-    /// indications, and whether no frame of any decode target needs it.
-    pub(super) fn judge(&self, temporal: u8, indications: u64) -> (bool, bool) {
-        let (mut switch_up, mut discardable) = (false, true);
-        let targets = self.layers.iter().take(usize::from(self.targets));
-        for (index, target) in (0..).zip(targets) {
-            let indication = Indication::of(indications, index);
-            switch_up |= indication == Indication::Switch && target.temporal == temporal;
-            discardable &= matches!(indication, Indication::Absent | Indication::Discardable);
-        }
-        (switch_up, discardable)
+    /// How a frame matters to the decode target of just its layers.
+    fn own_target(&self, template: &Template) -> Option<Indication> {
+        let own = Target {
+            spatial: template.spatial,
+            temporal: template.temporal,
+        };
+        let known = self.layers.get(..usize::from(self.targets))?;
+        let index = known.iter().position(|target| *target == own)?;
+        Some(Indication::of(template.indications, index as u8))
+    }
+
+    /// Whether one may begin with the temporal layer at a frame like this, and
+    /// whether no frame of any decode target needs it.
+    pub(super) fn judge(&self, template: &Template) -> (bool, bool) {
+        let own = self.own_target(template);
+        let loose = self.loose >> template.temporal & 1 != 0;
+        let switch_up = match own {
+            Some(Indication::Switch) => true,
+            Some(Indication::Discardable) => loose,
+            _ => false,
+        };
+        let needed = (0..self.targets)
+            .map(|target| Indication::of(template.indications, target))
+            .any(|indication| matches!(indication, Indication::Switch | Indication::Required));
+        (switch_up, !needed)
     }
 }
 
