@@ -6,7 +6,7 @@
 #![allow(dead_code)]
 
 mod cache;
-pub mod codec;
+mod codec;
 mod config;
 mod describe;
 mod egress;

@@ -35,6 +35,11 @@ impl<S: Slot, T> Slab<S, T> {
         }
     }
 
+    /// Slots there are.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
