@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use forebay_ipc::*;
 
-fn full_text<const MAX: usize>() -> Text<MAX> {
+pub(crate) fn full_text<const MAX: usize>() -> Text<MAX> {
     Text::new("x".repeat(MAX)).unwrap()
 }
 
-fn full_list<T: Clone, const MAX: usize>(element: T) -> List<T, MAX> {
+pub(crate) fn full_list<T: Clone, const MAX: usize>(element: T) -> List<T, MAX> {
     List::new(vec![element; MAX]).unwrap()
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn all() -> (Vec<ToDataplane>, Vec<FromDataplane>) {
         id: u32::MAX,
         command,
     };
-    let to = vec![
+    let mut to = vec![
         command(Command::SetCredentials(SetCredentials {
             generation,
             secrets: full_list(secret),
@@ -59,7 +59,7 @@ pub(crate) fn all() -> (Vec<ToDataplane>, Vec<FromDataplane>) {
         to_client_packets: u64::MAX,
         to_client_bytes: u64::MAX,
     };
-    let from = vec![
+    let mut from = vec![
         FromDataplane::Welcome(Welcome {
             version: u16::MAX,
             software: full_text(),
@@ -112,5 +112,11 @@ pub(crate) fn all() -> (Vec<ToDataplane>, Vec<FromDataplane>) {
             events_lost: u64::MAX,
         }),
     ];
+    to.extend(
+        super::media_largest::commands(endpoint)
+            .into_iter()
+            .map(command),
+    );
+    from.extend(super::media_largest::reports(endpoint));
     (to, from)
 }

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 pub(crate) mod largest;
+mod media;
+mod media_largest;
+mod media_samples;
 pub(crate) mod samples;
 
 use std::net::{IpAddr, SocketAddr};
@@ -85,6 +88,7 @@ fn command() -> impl Strategy<Value = Command> {
         ),
         any::<u32>().prop_map(|within_seconds| Command::Drain { within_seconds }),
         allocation_id().prop_map(Command::DeleteAllocation),
+        media::command(),
     ]
 }
 
@@ -132,16 +136,19 @@ fn snapshot_begin() -> impl Strategy<Value = SnapshotBegin> {
         option::of(generation()),
         option::of(generation()),
         option::of(drain()),
+        option::of(media::fingerprint()),
     )
         .prop_map(
-            |(listeners, relays, relay_ports, credentials, policy, drain)| SnapshotBegin {
-                listeners,
-                relays,
-                relay_ports,
-                credentials,
-                policy,
-                drain,
-                certificate: None,
+            |(listeners, relays, relay_ports, credentials, policy, drain, certificate)| {
+                SnapshotBegin {
+                    listeners,
+                    relays,
+                    relay_ports,
+                    credentials,
+                    policy,
+                    drain,
+                    certificate,
+                }
             },
         )
 }
@@ -268,5 +275,6 @@ pub(crate) fn from_dataplane() -> impl Strategy<Value = FromDataplane> {
                 }
             )),
         drain().prop_map(FromDataplane::Drain),
+        media::report(),
     ]
 }

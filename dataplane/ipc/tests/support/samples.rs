@@ -22,7 +22,7 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
     };
     let name = |s: &str| Text::new(s).unwrap();
     let command = |id, command| ToDataplane::Command { id, command };
-    let to = vec![
+    let mut to = vec![
         (
             "hello",
             ToDataplane::Hello(Hello {
@@ -81,7 +81,7 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
             command(10, Command::DeleteAllocation(id)),
         ),
     ];
-    let from = vec![
+    let mut from = vec![
         (
             "welcome",
             FromDataplane::Welcome(Welcome {
@@ -126,7 +126,7 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
                 credentials: Some(Generation(2)),
                 policy: None,
                 drain: Some(drain),
-                certificate: None,
+                certificate: Some(media::Fingerprint([0xcd; 32])),
             }),
         ),
         (
@@ -203,5 +203,7 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
         ),
         ("drain_progress", FromDataplane::Drain(drain)),
     ];
+    to.extend(super::media_samples::commands());
+    from.extend(super::media_samples::reports());
     (to, from)
 }
