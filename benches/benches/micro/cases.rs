@@ -125,7 +125,7 @@ impl Case for Media {
             memory,
             slots: &self.batches[self.next],
         };
-        shard.handle(*now, &mut rx, tx);
+        let _ = shard.handle(*now, &mut rx, tx);
         self.packets
     }
 }
@@ -241,7 +241,7 @@ impl Case for Challenge {
             memory,
             slots: &self.slots,
         };
-        shard.handle(*now, &mut rx, tx);
+        let _ = shard.handle(*now, &mut rx, tx);
         self.slots.len() as u64
     }
 }

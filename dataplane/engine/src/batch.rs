@@ -9,6 +9,8 @@ use core::net::{IpAddr, SocketAddr};
 
 use forebay_turn::SocketId;
 
+use crate::written::Written;
+
 /// The ECN field of an IP header (RFC 3168 §5), 0–3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ecn(pub u8);
@@ -106,16 +108,16 @@ pub struct Transmit {
     pub datagrams: u16,
 }
 
-/// What to send, in order. Owned by the worker and reused; all three vectors
-/// keep the capacity they were made with and are never grown.
+/// What to send, in order. Owned by the worker and reused; everything in it
+/// keeps the capacity it was made with and is never grown.
 #[derive(Debug, Default)]
 pub struct TxBatch {
     /// In the order to send.
     pub transmits: Vec<Transmit>,
     /// Linked into lists by [`Piece::next`].
     pub pieces: Vec<Piece>,
-    /// Headers and answers written by the shard.
-    pub headers: Vec<u8>,
+    /// Headers, answers and forwarded media: what the shard wrote itself.
+    pub headers: Written,
 }
 
 impl TxBatch {
@@ -129,8 +131,13 @@ impl TxBatch {
         Self {
             transmits: Vec::with_capacity(transmits),
             pieces: Vec::with_capacity(pieces),
-            headers: Vec::with_capacity(headers),
+            headers: Written::with_capacity(headers),
         }
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.transmits.is_empty()
     }
 
     /// Empties the batch, keeping its memory.

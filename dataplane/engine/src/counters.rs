@@ -79,6 +79,9 @@ pub struct Counters {
     pub to_client_bytes: u64,
     /// Transmits handed out that relay (each one `sendmsg`).
     pub relay_transmits: u64,
+    /// Transmits handed out that forward media, answer checks or carry RTCP
+    /// (each one `sendmsg`).
+    pub media_transmits: u64,
     /// STUN messages that reached the server (budgeted path).
     pub requests: u64,
     /// Answers sent.

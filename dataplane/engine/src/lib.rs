@@ -4,14 +4,24 @@
 
 mod batch;
 mod client;
+mod coalescer;
+mod command;
+mod config;
 mod counters;
+mod forwarding;
 mod media;
 mod peer;
 mod requests;
 mod runs;
 mod shard;
 pub mod wheel;
+mod written;
 
 pub use batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
+pub use coalescer::{BatchOutput, Coalescer};
+pub use command::Command;
+pub use config::{MediaConfig, ShardConfig};
 pub use counters::{Counters, DropReason};
-pub use shard::{Command, Shard, ShardConfig};
+pub use forebay_media::Progress;
+pub use shard::Shard;
+pub use written::Written;

@@ -206,11 +206,10 @@ fn write_header<F: Frame>(tx: &mut TxBatch, frame: &mut F, len: u32) -> Result<S
 
 /// Puts bytes into the batch's arena.
 fn write(tx: &mut TxBatch, bytes: &[u8]) -> Result<Span, DropReason> {
-    if tx.headers.capacity() - tx.headers.len() < bytes.len() {
+    let start = tx.headers.len() as u32;
+    if !tx.headers.append(bytes) {
         return Err(DropReason::BatchFull);
     }
-    let start = tx.headers.len() as u32;
-    tx.headers.extend_from_slice(bytes);
     Ok(Span {
         arena: Arena::Headers,
         start,

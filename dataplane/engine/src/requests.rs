@@ -48,7 +48,7 @@ impl Shard {
         // Asked beforehand: what the server grants it must be able to say.
         if tx.transmits.len() == tx.transmits.capacity()
             || tx.pieces.len() == tx.pieces.capacity()
-            || tx.headers.capacity() - tx.headers.len() < Server::MAX_ANSWER
+            || tx.headers.room() < Server::MAX_ANSWER
         {
             return self.counters.drop(DropReason::BatchFull, 1);
         }
@@ -69,7 +69,8 @@ impl Shard {
                 let start = tx.headers.len() as u32;
                 let answer = &self.answer[..len];
                 let len = len as u32;
-                tx.headers.extend_from_slice(answer);
+                // There is room: it was asked for above.
+                let _ = tx.headers.append(answer);
                 tx.pieces.push(Piece {
                     arena: Arena::Headers,
                     start,

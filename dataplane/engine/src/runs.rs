@@ -96,14 +96,9 @@ impl Runs {
         let first = first as u32;
         if lane.batch == self.batch
             && let Some(open) = tx.transmits.get_mut(lane.transmit as usize)
-            && let segment = open.segment.map_or(open.len, u32::from)
-            && len.wrapping_sub(1) < segment
-            && open.datagrams < TxBatch::MAX_SEGMENTS
-            && open.len + len <= TxBatch::MAX_BYTES
-            && open.ecn == ecn
-            && open.socket == route.socket
-            && same_address(&open.destination, &route.destination)
+            && joins(open, route, ecn, len)
         {
+            let segment = open.segment.map_or(open.len, u32::from);
             open.segment = Some(segment as u16);
             open.pieces += N as u32;
             open.len += len;
@@ -141,6 +136,53 @@ impl Runs {
         }
         Ok(())
     }
+}
+
+impl Runs {
+    /// Adds one datagram as [`Runs::push`] does. One that lies right behind
+    /// the last of its transmit makes that piece longer.
+    #[inline]
+    pub(crate) fn push_adjacent(
+        &mut self,
+        tx: &mut TxBatch,
+        route: &Route,
+        ecn: Ecn,
+        span: Span,
+    ) -> Result<(), DropReason> {
+        let Some(lane) = self.lanes.get_mut(route.flow as usize) else {
+            return Err(DropReason::BatchFull);
+        };
+        if lane.batch == self.batch
+            && let Some(open) = tx.transmits.get_mut(lane.transmit as usize)
+            && let Some(piece) = tx.pieces.get_mut(lane.tail as usize)
+            && piece.arena == span.arena
+            && piece.start + piece.len == span.start
+            && joins(open, route, ecn, span.len)
+        {
+            piece.len += span.len;
+            let segment = open.segment.map_or(open.len, u32::from);
+            open.segment = Some(segment as u16);
+            open.len += span.len;
+            open.datagrams += 1;
+            if span.len < segment {
+                lane.batch = 0;
+            }
+            return Ok(());
+        }
+        self.push(tx, route, ecn, [span])
+    }
+}
+
+/// Whether a datagram of `len` bytes may become a transmit's next segment.
+#[inline]
+fn joins(open: &Transmit, route: &Route, ecn: Ecn, len: u32) -> bool {
+    let segment = open.segment.map_or(open.len, u32::from);
+    len.wrapping_sub(1) < segment
+        && open.datagrams < TxBatch::MAX_SEGMENTS
+        && open.len + len <= TxBatch::MAX_BYTES
+        && open.ecn == ecn
+        && open.socket == route.socket
+        && same_address(&open.destination, &route.destination)
 }
 
 #[inline(never)]

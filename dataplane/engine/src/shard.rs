@@ -2,71 +2,34 @@
 
 use std::collections::VecDeque;
 
-use forebay_turn::{
-    Config, Credentials, Deletion, OfferedRelay, PeerPolicy, RelayedAddr, RelaysHeld, Seeds,
-    Server, SocketId, Usage,
-};
+use forebay_media::{Change, Progress, Refusal, Report, SessionKey};
+use forebay_turn::{Credentials, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server};
 use forebay_wire::clock::{Instant, Now};
 
 use crate::batch::{RxBatch, TxBatch};
+use crate::command::Command;
+use crate::config::ShardConfig;
 use crate::counters::Counters;
+use crate::forwarding::Forwarding;
 use crate::media::{LastToClient, LastToPeer, Media};
 use crate::runs::Runs;
 use crate::wheel::Wheel;
 
-/// What a shard is made from.
-pub struct ShardConfig {
-    /// The TURN server.
-    pub turn: Config,
-    /// Listening sockets have ids below this; relay sockets lie at or above.
-    pub listeners: u32,
-    /// Relay sockets have ids below this.
-    pub sockets: u32,
-    /// Datagrams larger than this are never merged into a GSO send (the kernel
-    /// refuses a segment that does not fit the path's MTU).
-    pub max_segment: u16,
-    /// STUN messages handled in a batch that also carries media; the rest of
-    /// them is dropped and counted. A batch without media has no such limit.
-    pub requests_per_batch: u16,
-}
-
-/// Rare work for the worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Cancel receives on this relay socket, close it, return its port. The id
-    /// may be offered again only when no packet of the old socket can follow.
-    CloseRelay(SocketId),
-    /// An allocation was made (five-tuple client, relayed address, username).
-    Created {
-        /// Slot and generation.
-        allocation: forebay_turn::AllocationId,
-        /// Who asked.
-        client: forebay_turn::ClientAddr,
-        /// What was given.
-        relayed: RelayedAddr,
-        /// As it came: attacker data.
-        username: Box<str>,
-    },
-    /// An allocation ended.
-    Deleted {
-        /// Slot and generation.
-        allocation: forebay_turn::AllocationId,
-        /// Why.
-        reason: Deletion,
-        /// What it moved.
-        usage: Usage,
-    },
-}
-
 /// All state of one core.
 ///
 /// # Calling contract
-/// Per round: `handle` with what arrived (may be empty), then `on_timeout`
-/// when `next_deadline` has passed, then `next_command` until it is empty.
-/// `Now` never goes backwards. Everything in the transmit batch must be sent
-/// (or dropped) before the receive buffers are given back to the kernel.
+/// Per round: `handle` with what arrived (may be empty); while it says
+/// [`Progress::More`], send the batch and `resume` with the same receive
+/// memory; then `on_timeout` when `next_deadline` has passed, then
+/// `next_command` until it is empty. `Now` never goes backwards. Everything in
+/// the transmit batch must be sent (or dropped) before the receive buffers are
+/// given back to the kernel. What `on_timeout`, `apply` and `send_dtls` send is
+/// added to the batch they are given: always the one of `handle`, emptied once
+/// it was sent.
+///
 /// `handle` queues nothing per packet and allocates nothing, but for the
-/// username in the [`Command::Created`] of a new allocation.
+/// username in the [`Command::Created`] of a new allocation and the datagrams
+/// of [`Command::Dtls`].
 ///
 /// Commands wait in a queue of fixed size. While it has no room, requests are
 /// dropped (clients repeat them) and timers stay due, so no command is ever
@@ -75,6 +38,7 @@ pub struct Shard {
     pub(crate) server: Server,
     pub(crate) listeners: u32,
     relay_ids: core::ops::Range<u32>,
+    forwarding: Option<Box<Forwarding>>,
     pub(crate) requests_per_batch: u16,
     pub(crate) counters: Counters,
     pub(crate) commands: VecDeque<Command>,
@@ -99,18 +63,27 @@ impl Shard {
     /// age do not hold up media.
     const TIMERS_PER_CALL: usize = 256;
 
+    /// A tick of TURN's timers: 2^28 ns (268 ms). Every lifetime of RFC 8656 is
+    /// whole seconds and the tables judge expiry by the clock themselves, so a
+    /// timer only decides when memory and ports come back.
+    const TICK_SHIFT: u32 = 28;
+
     /// Takes all memory the shard will use; see [`Shard::memory`].
     pub fn new(config: ShardConfig, seeds: Seeds) -> Self {
         let allocations = config.turn.capacity.allocations as usize;
         let transactions = seeds.random;
+        let relay_ids = config.first_relay()..config.sockets;
         let server = Server::new(config.turn, seeds);
         Self {
             to_peers: Runs::new(server.peer_flows(), config.max_segment),
             to_clients: Runs::new(allocations, config.max_segment),
-            wheel: Wheel::new(server.timers()),
+            wheel: Wheel::new(server.timers(), Self::TICK_SHIFT),
             server,
             listeners: config.listeners,
-            relay_ids: config.listeners..config.sockets,
+            relay_ids,
+            forwarding: config
+                .media
+                .map(|media| Box::new(Forwarding::new(media, config.max_segment))),
             requests_per_batch: config.requests_per_batch,
             counters: Counters::default(),
             commands: VecDeque::with_capacity(Self::COMMANDS),
@@ -121,12 +94,14 @@ impl Shard {
     }
 
     /// Handles a batch. `tx` is cleared first.
-    pub fn handle(&mut self, now: Now, rx: &mut RxBatch<'_>, tx: &mut TxBatch) {
+    pub fn handle(&mut self, now: Now, rx: &mut RxBatch<'_>, tx: &mut TxBatch) -> Progress {
         tx.clear();
         self.to_peers.next_batch();
         self.to_clients.next_batch();
         self.requesting = [0; _];
         let mut requests = false;
+        let mut forward = false;
+        let first_relay = self.relay_ids.start;
         let mut media = Media {
             now,
             server: &mut self.server,
@@ -141,8 +116,10 @@ impl Shard {
             last_to_client: LastToClient::nothing(),
         };
         for (index, slot) in rx.slots.iter().enumerate() {
-            if slot.socket.0 >= self.listeners {
+            if slot.socket.0 >= first_relay {
                 media.peer_slot(slot);
+            } else if slot.socket.0 >= self.listeners {
+                forward = true;
             } else if media.client_slot(slot) {
                 requests = true;
                 let index = index % RxBatch::MAX_SLOTS;
@@ -155,10 +132,36 @@ impl Shard {
         if requests {
             self.requests(now, rx, tx);
         }
+        match &mut self.forwarding {
+            // Last, for it may fill the batch.
+            Some(forwarding) if forward => {
+                let sockets = self.listeners..first_relay;
+                let progress = forwarding.handle(now, rx, sockets, tx, &mut self.counters);
+                self.collect();
+                progress
+            }
+            _ => Progress::Done,
+        }
     }
 
-    /// Runs timers that are due, a bounded number per call.
-    pub fn on_timeout(&mut self, now: Now) {
+    /// Goes on after [`Progress::More`], with the same receive memory. `tx` is
+    /// cleared first.
+    #[cold]
+    pub fn resume(&mut self, now: Now, memory: &[u8], tx: &mut TxBatch) -> Progress {
+        tx.clear();
+        match &mut self.forwarding {
+            Some(forwarding) => forwarding.resume(now, memory, tx, &mut self.counters),
+            None => Progress::Done,
+        }
+    }
+
+    /// Runs timers that are due, a bounded number per call. What they send is
+    /// added to `tx`.
+    pub fn on_timeout(&mut self, now: Now, tx: &mut TxBatch) {
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.on_timeout(now, tx, &mut self.counters);
+            self.collect();
+        }
         for _ in 0..Self::TIMERS_PER_CALL {
             if !self.has_room_for_commands() {
                 return;
@@ -173,7 +176,48 @@ impl Shard {
 
     /// When `on_timeout` wants to be called next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.wheel.next_deadline()
+        let forwarding = self.forwarding.as_ref();
+        [
+            self.wheel.next_deadline(),
+            forwarding.and_then(|forwarding| forwarding.next_deadline()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Changes what is forwarded. Keyframe requests and the like are added to
+    /// `tx`.
+    ///
+    /// # Errors
+    /// Why nothing was changed; [`Refusal::Unknown`] where the shard forwards
+    /// nothing at all.
+    pub fn apply(&mut self, now: Now, change: Change, tx: &mut TxBatch) -> Result<(), Refusal> {
+        let forwarding = self.forwarding.as_mut().ok_or(Refusal::Unknown)?;
+        let outcome = forwarding.apply(now, change, tx, &mut self.counters);
+        self.collect();
+        outcome
+    }
+
+    /// Adds a datagram of the session's DTLS handshake to `tx`; dropped when
+    /// there is no path or no room.
+    pub fn send_dtls(&mut self, session: SessionKey, datagram: &[u8], tx: &mut TxBatch) {
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.send_dtls(session, datagram, tx, &mut self.counters);
+        }
+    }
+
+    /// Visits the quality of the next few sessions in turn.
+    pub fn report(&mut self, now: Now, visit: &mut dyn FnMut(Report)) {
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.forwarder.report(now, visit);
+        }
+    }
+
+    /// What the forwarder counted; `None` where nothing is forwarded.
+    pub fn media_counters(&self) -> Option<&forebay_media::Counters> {
+        let forwarding = self.forwarding.as_ref()?;
+        Some(forwarding.forwarder.counters())
     }
 
     /// Rare work, oldest first.
@@ -231,6 +275,9 @@ impl Shard {
     pub fn lower_max_segment(&mut self, refused: u16) {
         self.to_peers.lower_max_segment(refused);
         self.to_clients.lower_max_segment(refused);
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.coalescer.lower_max_segment(refused);
+        }
     }
 
     /// Live allocations.
@@ -249,6 +296,10 @@ impl Shard {
             + self.to_peers.memory()
             + self.to_clients.memory()
             + self.wheel.memory()
+            + self
+                .forwarding
+                .as_ref()
+                .map_or(0, |forwarding| forwarding.memory())
             + Self::COMMANDS * size_of::<Command>()
             + self.answer.len()
             + size_of::<Self>()
@@ -266,6 +317,9 @@ impl Shard {
         if self.allocations() > self.wheel.len() {
             return Err("an allocation has no timer that would end it");
         }
+        if let Some(forwarding) = &self.forwarding {
+            forwarding.wheel.check()?;
+        }
         self.wheel.check()
     }
 
@@ -273,8 +327,11 @@ impl Shard {
         self.commands.len() + Self::COMMANDS_PER_CALL <= Self::COMMANDS
     }
 
-    /// Takes over what the server has queued.
+    /// Takes over what the server and the forwarder have queued.
     pub(crate) fn collect(&mut self) {
+        if let Some(forwarding) = &mut self.forwarding {
+            forwarding.collect(&mut self.commands, Self::COMMANDS);
+        }
         while self.commands.len() < Self::COMMANDS
             && let Some(command) = self.server.next_command()
         {

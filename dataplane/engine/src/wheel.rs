@@ -1,7 +1,7 @@
 //! Timers: a hierarchical timing wheel over a fixed slab of nodes.
 //!
-//! Six levels of 64 slots cover every 32-bit tick, so there is no overflow
-//! list. An entry lies on the level of the highest base-64 digit in which its
+//! Seven levels of 64 slots cover every tick of the 64-bit clock, so there is
+//! no overflow list. An entry lies on the level of the highest base-64 digit in which its
 //! tick differs from the wheel's; it moves down at most five times before it
 //! fires. Arming is O(1), advancing is O(1) per entry moved or fired however
 //! much time has passed, and nothing ever scans the entries.
@@ -12,12 +12,14 @@ use forebay_wire::clock::Instant;
 const NONE: u32 = u32::MAX;
 const SLOT_BITS: u32 = 6;
 const SLOTS: usize = 1 << SLOT_BITS;
-const LEVELS: usize = 6;
+const LEVELS: usize = 7;
+/// The last tick the levels reach.
+const LAST: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - 1;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
     token: u64,
-    tick: u32,
+    tick: u64,
     next: u32,
 }
 
@@ -34,15 +36,14 @@ pub struct WheelFull;
 
 /// One-shot timers named by an opaque token.
 ///
-/// A tick is 2^28 ns (268 ms): every lifetime of RFC 8656 is whole seconds and
-/// the tables judge expiry by the clock themselves, so a timer only decides
-/// when memory and ports come back. 32 bits of ticks are 36 years. A finer tick wakes the worker more often
-/// for nothing; a coarser one holds relay ports longer. A timer never fires
-/// early and at most one tick late.
+/// A timer never fires early and at most one tick late. A finer tick wakes the
+/// worker more often, a coarser one fires later.
 #[derive(Debug)]
 pub struct Wheel {
+    /// A tick is two to this power of nanoseconds.
+    tick_shift: u32,
     /// Ticks up to and including this one have fired.
-    elapsed: u32,
+    elapsed: u64,
     levels: Box<[Level; LEVELS]>,
     /// Entries that are due and not yet handed out.
     due: u32,
@@ -52,11 +53,12 @@ pub struct Wheel {
 }
 
 impl Wheel {
-    /// A tick is two to this power of nanoseconds.
-    const TICK_SHIFT: u32 = 28;
+    /// The least a tick may be, as for [`Wheel::new`]: what the levels reach.
+    pub const FINEST: u32 = u64::BITS - SLOT_BITS * LEVELS as u32;
 
-    /// A wheel with room for `capacity` timers armed at once.
-    pub fn new(capacity: usize) -> Self {
+    /// A wheel with room for `capacity` timers armed at once. A tick is two to
+    /// the power of `tick_shift` nanoseconds, at least [`Wheel::FINEST`].
+    pub fn new(capacity: usize, tick_shift: u32) -> Self {
         let capacity = capacity.min(NONE as usize - 1);
         let mut nodes: Box<[Node]> = (0..capacity)
             .map(|index| Node {
@@ -69,6 +71,7 @@ impl Wheel {
             last.next = NONE;
         }
         Self {
+            tick_shift: tick_shift.max(Self::FINEST),
             elapsed: 0,
             levels: Box::new(
                 [const {
@@ -93,7 +96,7 @@ impl Wheel {
         };
         self.free = node.next;
         node.token = token;
-        node.tick = tick_at_or_after(at);
+        node.tick = tick_at_or_after(at, self.tick_shift);
         self.armed += 1;
         self.place(index);
         Ok(())
@@ -101,7 +104,7 @@ impl Wheel {
 
     /// Takes one timer that is due at `now`; in the order of their ticks.
     pub fn pop_due(&mut self, now: Instant) -> Option<u64> {
-        let now = tick_at_or_before(now);
+        let now = now.as_nanos() >> self.tick_shift;
         while self.due == NONE {
             let Some((level, slot, start)) = self.next_slot().filter(|&(_, _, start)| start <= now)
             else {
@@ -131,9 +134,9 @@ impl Wheel {
     /// timer's tick, possibly earlier when entries only move down a level.
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.due != NONE {
-            return Some(start_of(self.elapsed));
+            return Some(self.start_of(self.elapsed));
         }
-        self.next_slot().map(|(_, _, start)| start_of(start))
+        self.next_slot().map(|(_, _, start)| self.start_of(start))
     }
 
     /// Timers armed.
@@ -159,7 +162,7 @@ impl Wheel {
             self.due = index;
             return;
         }
-        let differing = u32::BITS - 1 - (node.tick ^ self.elapsed).leading_zeros();
+        let differing = u64::BITS - 1 - (node.tick ^ self.elapsed).leading_zeros();
         let level = differing / SLOT_BITS;
         let slot = (node.tick >> (level * SLOT_BITS)) as usize % SLOTS;
         let level = &mut self.levels[level as usize];
@@ -171,7 +174,7 @@ impl Wheel {
     /// The first occupied slot in time, with the tick at which it starts. All
     /// entries of a level come before those of the level above, because they
     /// share its digit with `elapsed`.
-    fn next_slot(&self) -> Option<(usize, usize, u32)> {
+    fn next_slot(&self) -> Option<(usize, usize, u64)> {
         self.levels
             .iter()
             .enumerate()
@@ -179,13 +182,8 @@ impl Wheel {
             .map(|(index, level)| {
                 let slot = level.occupied.trailing_zeros();
                 let shift = index as u32 * SLOT_BITS;
-                // The top level's digit reaches beyond 32 bits.
-                let above = (u64::from(self.elapsed) >> (shift + SLOT_BITS)) << (shift + SLOT_BITS);
-                (
-                    index,
-                    slot as usize,
-                    (above | u64::from(slot) << shift) as u32,
-                )
+                let above = (self.elapsed >> (shift + SLOT_BITS)) << (shift + SLOT_BITS);
+                (index, slot as usize, above | u64::from(slot) << shift)
             })
     }
 
@@ -210,9 +208,7 @@ impl Wheel {
                     if (tick >> shift) as usize % SLOTS != slot {
                         return Err("a timer lies in the wrong slot");
                     }
-                    if u64::from(tick) >> (shift + SLOT_BITS)
-                        != u64::from(self.elapsed) >> (shift + SLOT_BITS)
-                    {
+                    if tick >> (shift + SLOT_BITS) != self.elapsed >> (shift + SLOT_BITS) {
                         return Err("a timer lies on too low a level");
                     }
                 }
@@ -228,7 +224,11 @@ impl Wheel {
         Ok(())
     }
 
-    fn list(&self, head: u32) -> impl Iterator<Item = u32> {
+    fn start_of(&self, tick: u64) -> Instant {
+        Instant::from_nanos(tick << self.tick_shift)
+    }
+
+    fn list(&self, head: u32) -> impl Iterator<Item = u64> {
         core::iter::successors(self.nodes.get(head as usize), |node| {
             self.nodes.get(node.next as usize)
         })
@@ -237,16 +237,8 @@ impl Wheel {
     }
 }
 
-fn tick_at_or_before(at: Instant) -> u32 {
-    u32::try_from(at.as_nanos() >> Wheel::TICK_SHIFT).unwrap_or(u32::MAX)
-}
-
-fn tick_at_or_after(at: Instant) -> u32 {
-    let below = at.as_nanos() >> Wheel::TICK_SHIFT;
-    let exact = below << Wheel::TICK_SHIFT == at.as_nanos();
-    u32::try_from(below + u64::from(!exact)).unwrap_or(u32::MAX)
-}
-
-fn start_of(tick: u32) -> Instant {
-    Instant::from_nanos(u64::from(tick) << Wheel::TICK_SHIFT)
+fn tick_at_or_after(at: Instant, shift: u32) -> u64 {
+    let below = at.as_nanos() >> shift;
+    let exact = below << shift == at.as_nanos();
+    (below + u64::from(!exact)).min(LAST)
 }

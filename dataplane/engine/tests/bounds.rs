@@ -133,6 +133,7 @@ fn requests_wait_for_room_in_the_command_queue() {
             Command::CloseRelay(_) => closed += 1,
             Command::Created { .. } => created += 1,
             Command::Deleted { .. } => deleted += 1,
+            other => unreachable!("{other:?} without media"),
         }
     }
     assert!(closed > 300);

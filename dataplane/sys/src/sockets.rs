@@ -28,6 +28,8 @@ pub enum Role {
     /// Owns its address alone. Thousands of these: they tell their drops with
     /// the datagrams (SO_RXQ_OVFL).
     Relay,
+    /// Owns its address alone. Few, like listeners.
+    Media,
 }
 
 /// SO_RCVBUF and SO_SNDBUF as the kernel granted them, its own bookkeeping

@@ -27,6 +27,6 @@ pub use ids::{
     AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow,
     RelayedAddr, SocketId,
 };
-pub use policy::{Denial, PeerPolicy, RelayMapping, Verdict};
+pub use policy::{Denial, MediaMapping, PeerPolicy, RelayMapping, Verdict};
 pub use server::{OfferedRelay, Outcome, RelaysHeld, Server};
 pub use verdict::{Framing, Refusal, ToClient, ToPeer};

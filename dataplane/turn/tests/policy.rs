@@ -6,7 +6,7 @@ mod common;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use common::*;
-use forebay_turn::{Denial, PeerPolicy, RelayMapping, Verdict};
+use forebay_turn::{Denial, MediaMapping, PeerPolicy, RelayMapping, Verdict};
 use proptest::prelude::*;
 
 fn judge(policy: &PeerPolicy, at: &str, port: u16) -> Verdict {
@@ -394,4 +394,53 @@ fn a_channel_denied_for_its_port_takes_an_expired_permission_along() {
     ports.lowest_port = 2000;
     world.server.set_policy(&ports);
     assert_eq!(alice.permit(&mut world, &["9.9.9.9:4000"]), 0);
+}
+
+#[test]
+fn media_addresses_pass_by_exact_address_and_port() {
+    let open: fn(&str) -> SocketAddr = |text| text.parse().expect("an address");
+    let mapping = |local: &str, public: &str| MediaMapping {
+        local: open(local),
+        public: open(public),
+    };
+    let policy = PeerPolicy {
+        deny: vec!["203.0.113.0/24".parse().expect("a network")],
+        never: vec![open("0.0.0.0:3478"), open("203.0.113.7:7883")],
+        relays: vec![RelayMapping {
+            local: open("10.0.0.5:1").ip(),
+            public: open("203.0.113.7:1").ip(),
+        }],
+        media: vec![
+            mapping("10.0.0.5:7882", "203.0.113.7:7882"),
+            mapping("10.0.0.5:7883", "203.0.113.7:7883"),
+            mapping("[fd00::5]:443", "[fd00::5]:443"),
+            mapping("127.0.0.1:7882", "127.0.0.1:7882"),
+        ],
+        ..PeerPolicy::default()
+    };
+    for allowed in [
+        "203.0.113.7:7882",
+        "[::ffff:203.0.113.7]:7882",
+        "[fd00::5]:443",
+        "127.0.0.1:7882",
+        // Another relay, as before.
+        "203.0.113.7:50000",
+    ] {
+        assert!(policy.judge(open(allowed)).is_allowed(), "{allowed}");
+    }
+    for denied in [
+        "203.0.113.7:7884",
+        "203.0.113.7:3478",
+        "127.0.0.1:3478",
+        "127.0.0.1:7881",
+        "127.0.0.2:7882",
+        "[fd00::5]:7882",
+        "[fd00::6]:443",
+        // Not what clients are told.
+        "10.0.0.5:7882",
+        // `never` comes first.
+        "203.0.113.7:7883",
+    ] {
+        assert!(!policy.judge(open(denied)).is_allowed(), "{denied}");
+    }
 }

@@ -168,6 +168,7 @@ impl Policy {
             },
             never: own.map(|ip| SocketAddr::new(*ip, LISTENER_PORT)).collect(),
             relays: plan.relays.clone(),
+            media: Vec::new(),
             relay_ports: RELAY_PORTS,
             lowest_port: LOWEST_PEER_PORT,
         }

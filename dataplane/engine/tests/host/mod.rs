@@ -15,7 +15,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use forebay_engine::{
-    Arena, Command, Counters, DropReason, Ecn, RxBatch, RxSlot, Shard, ShardConfig, TxBatch,
+    Arena, Command, Counters, DropReason, Ecn, Progress, RxBatch, RxSlot, Shard, ShardConfig,
+    TxBatch,
 };
 use forebay_turn::{
     Capacity, Config, Credentials, Lifetimes, OfferedRelay, PeerPolicy, PrefixBudget, Quota,
@@ -75,6 +76,7 @@ pub fn config() -> ShardConfig {
                 burst: 0,
             },
         },
+        media: None,
         listeners: LISTEN.len() as u32,
         sockets: SOCKETS,
         max_segment: 1452,
@@ -115,6 +117,7 @@ impl Host {
                     public: local(listen),
                 })
                 .to_vec(),
+            media: Vec::new(),
             relay_ports: PORTS,
             lowest_port: 1024,
         });
@@ -207,7 +210,7 @@ impl Host {
         for transmit in &self.tx.transmits {
             let mut bytes = Vec::new();
             for piece in self.tx.pieces_of(transmit) {
-                let arena = if piece.arena == Arena::Headers {
+                let arena: &[u8] = if piece.arena == Arena::Headers {
                     &self.tx.headers
                 } else {
                     &self.memory
@@ -246,7 +249,8 @@ impl Host {
             memory: &mut self.memory,
             slots: &self.slots,
         };
-        self.shard.handle(self.now, &mut rx, &mut self.tx);
+        let progress = self.shard.handle(self.now, &mut rx, &mut self.tx);
+        assert_eq!(progress, Progress::Done, "relaying is done at once");
         self.slots.clear();
     }
 
@@ -257,7 +261,7 @@ impl Host {
             .next_deadline()
             .is_some_and(|at| at <= self.now.instant)
         {
-            self.shard.on_timeout(self.now);
+            self.shard.on_timeout(self.now, &mut self.tx);
         }
         while let Some(command) = self.shard.next_command() {
             match command {

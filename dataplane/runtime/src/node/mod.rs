@@ -88,6 +88,7 @@ impl Node {
                 index,
                 core: plan.cores.get(index).copied(),
                 listeners,
+                media: Vec::new(),
                 relays: plan.relays.clone(),
                 relay_ports: plan.ports[index].clone(),
                 relays_ready: settings.relay.ready,
@@ -97,6 +98,7 @@ impl Node {
                 buffers: settings.sockets.buffers,
                 shard: ShardConfig {
                     turn: plan.turn.clone(),
+                    media: None,
                     listeners: u32::try_from(plan.listen.len()).unwrap_or(u32::MAX),
                     sockets: plan.sockets,
                     max_segment: settings.sockets.max_segment,

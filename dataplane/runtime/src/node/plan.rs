@@ -97,6 +97,7 @@ impl Plan {
             deny,
             never: self.never.clone(),
             relays: self.relays.clone(),
+            media: Vec::new(),
             relay_ports: self.relay_ports.clone(),
             lowest_port,
         }

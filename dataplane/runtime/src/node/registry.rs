@@ -88,6 +88,9 @@ impl Registry {
                     },
                 }))
             }
+            WorkerReport::Media(_) | WorkerReport::Quality(_) | WorkerReport::Refused { .. } => {
+                None
+            }
         }
     }
 

@@ -49,6 +49,8 @@ pub struct BootReport {
     pub memory: Memory,
     /// Listening sockets with their buffers.
     pub listeners: Vec<(SocketAddr, SocketBuffers)>,
+    /// Media sockets with their buffers.
+    pub media: Vec<(SocketAddr, SocketBuffers)>,
     /// Buffers of a relay socket.
     pub relay: SocketBuffers,
     /// Relay ports it owns, over all relay addresses.
@@ -77,6 +79,13 @@ impl fmt::Display for BootReport {
             write!(
                 f,
                 "; {address} buffers {}/{}",
+                buffers.receive, buffers.send
+            )?;
+        }
+        for (address, buffers) in &self.media {
+            write!(
+                f,
+                "; media {address} buffers {}/{}",
                 buffers.receive, buffers.send
             )?;
         }

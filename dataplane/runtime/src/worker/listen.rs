@@ -75,7 +75,10 @@ pub fn open(
 /// How long an address may still be held by the process we replace: after a
 /// crash, the kernel takes its ring, and with it the sockets, apart in the
 /// background.
-const PREDECESSOR: Duration = Duration::from_secs(3);
+pub(super) const PREDECESSOR: Duration = Duration::from_secs(3);
+
+/// Time between two attempts.
+pub(super) const RETRY: Duration = Duration::from_millis(20);
 
 /// Sharing the address with a stranger's SO_REUSEPORT group would split
 /// clients between the two, so the address has to be free first.
@@ -88,7 +91,7 @@ fn wait_until_free(address: SocketAddr) -> Result<(), Errno> {
         if Instant::now() >= end {
             return Err(Errno::EADDRINUSE);
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(RETRY);
     }
     Ok(())
 }
@@ -101,7 +104,7 @@ fn listener(address: SocketAddr, control: OwnedFd, media: OwnedFd) -> Listener {
     }
 }
 
-fn explain(errno: Errno) -> String {
+pub(super) fn explain(errno: Errno) -> String {
     match errno {
         Errno::EADDRINUSE => {
             "another program has this address and port; stop it or choose another port (`ss -lunp` shows who)"

@@ -6,9 +6,9 @@ use forebay_sys::wake::Waker;
 use super::WorkerCommand;
 use super::error::MailboxFull;
 
-/// Commands that may wait: many times what an operator sends while one
-/// housekeeping passes.
-const ROOM: usize = 64;
+/// Commands that may wait: a room of a hundred people that is set up again at
+/// once, and the DTLS datagrams of as many handshakes.
+const ROOM: usize = 2048;
 
 /// Bounded, and wakes the worker.
 #[derive(Debug)]

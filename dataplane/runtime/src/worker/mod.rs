@@ -5,6 +5,7 @@ mod error;
 mod handle;
 pub mod listen;
 mod mailbox;
+pub mod media_sockets;
 pub mod preflight;
 mod publish;
 mod real_time;
@@ -28,6 +29,7 @@ use std::sync::atomic::AtomicU64;
 
 use forebay_engine::ShardConfig;
 use forebay_ipc::stats;
+use forebay_media::{Change, Event, Refusal, Report, SessionKey, SubscriptionKey, TrackKey};
 use forebay_turn::{
     AllocationId, ClientAddr, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds,
     Usage,
@@ -46,6 +48,15 @@ pub struct Listener {
     pub media: OwnedFd,
 }
 
+/// One media address of one worker, its alone.
+#[derive(Debug)]
+pub struct MediaSocket {
+    /// The address it is bound to; never a wildcard.
+    pub address: SocketAddr,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
 /// What a worker is made from.
 pub struct WorkerConfig {
     /// Dense index from zero.
@@ -59,6 +70,8 @@ pub struct WorkerConfig {
     pub real_time: bool,
     /// Its listening sockets.
     pub listeners: Vec<Listener>,
+    /// Its media sockets; as many as the shard was told.
+    pub media: Vec<MediaSocket>,
     /// Relay addresses.
     pub relays: Vec<RelayMapping>,
     /// The relay ports that are this worker's alone, on every relay address.
@@ -94,6 +107,15 @@ pub enum WorkerCommand {
     Delete(AllocationId),
     /// Refuse new allocations.
     Drain,
+    /// Change what is forwarded.
+    Media(Change),
+    /// Send a datagram of the session's DTLS handshake.
+    Dtls {
+        /// Whose.
+        session: SessionKey,
+        /// At most 1,500 bytes.
+        datagram: Box<[u8]>,
+    },
     /// Leave the loop and end the thread.
     Stop,
 }
@@ -121,6 +143,44 @@ pub enum WorkerReport {
         /// What it moved.
         usage: Usage,
     },
+    /// Something happened to media.
+    Media(Event),
+    /// One line of quality.
+    Quality(Report),
+    /// A change was not made.
+    Refused {
+        /// What it was about.
+        subject: Subject,
+        /// Why.
+        why: Refusal,
+    },
+}
+
+/// What a change of media is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A session, or its keys.
+    Session(SessionKey),
+    /// A track.
+    Track(TrackKey),
+    /// A subscription.
+    Subscription(SubscriptionKey),
+}
+
+impl Subject {
+    /// The subject of a change.
+    pub fn of(change: &Change) -> Self {
+        match change {
+            Change::SetSession(session) => Self::Session(session.key),
+            Change::RemoveSession(session) | Change::SetKeys { session, .. } => {
+                Self::Session(*session)
+            }
+            Change::SetTrack(track) => Self::Track(track.key),
+            Change::RemoveTrack(track) => Self::Track(*track),
+            Change::SetSubscription(subscription) => Self::Subscription(subscription.key),
+            Change::RemoveSubscription(subscription) => Self::Subscription(*subscription),
+        }
+    }
 }
 
 /// A worker's statistics, indexed by [`stats::Stat`], written in housekeeping

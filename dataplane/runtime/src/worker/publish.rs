@@ -53,6 +53,7 @@ pub(super) struct Gauges {
     pub(super) relays_ready: usize,
     pub(super) listener_drops: u64,
     pub(super) relay_drops: u64,
+    pub(super) media_drops: u64,
     pub(super) open_errors: u64,
     pub(super) overflows: u64,
     pub(super) enters: u64,

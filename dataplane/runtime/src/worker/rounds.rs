@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
-use forebay_engine::{Command, Ecn, RxBatch, RxSlot, Shard, TxBatch};
+use forebay_engine::{Command, Ecn, Progress, RxBatch, RxSlot, Shard, TxBatch};
+use forebay_media::Change;
 use forebay_sys::ring::{Ring, RingFailed, Wait};
 use forebay_sys::{Errno, clock, recv};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
@@ -20,7 +21,7 @@ use super::reaped::{Reaped, Waiting};
 use super::sockets::Sockets;
 use super::tag::Tag;
 use super::transmit::{Resend, sends};
-use super::{StatsPage, WorkerCommand, WorkerReport};
+use super::{StatsPage, Subject, WorkerCommand, WorkerReport};
 
 /// Time between two rounds of housekeeping under load: short enough that a
 /// reader of the page sees it move, long enough that its microseconds vanish.
@@ -41,8 +42,9 @@ const GATHER: Duration = Duration::from_micros(50);
 const GATHERED: u32 = 32;
 /// A round is under load when that many can be expected within [`GATHER`].
 const EXPECTED: u32 = 4;
-/// Commands taken in one housekeeping.
-const COMMANDS: usize = 8;
+/// Commands taken in one round: at a few microseconds each, more would hold up
+/// media for longer than a batch takes.
+const COMMANDS: usize = 32;
 
 /// The worker's end of what it shares with other threads.
 pub(super) struct Control {
@@ -94,6 +96,11 @@ const TRANSMITS: usize = 4096;
 const PIECES: usize = 32_768;
 /// An answer or a Data indication's header for each slot and then some.
 const HEADERS: usize = 256 << 10;
+/// What is forwarded as well: it is written there, so this is how much goes
+/// out before the worker submits and goes on. Small enough to stay in the
+/// core's second-level cache until the kernel has copied it, large enough that
+/// a submission carries hundreds of sends.
+const FORWARDED: usize = 1 << 20;
 
 impl Worker {
     pub(super) fn new(
@@ -105,6 +112,11 @@ impl Worker {
         [media_buffers, request_buffers]: [usize; 2],
         requests_per_batch: usize,
     ) -> Self {
+        let written = if shard.media_counters().is_some() {
+            HEADERS + FORWARDED
+        } else {
+            HEADERS
+        };
         Self {
             ring,
             shard,
@@ -117,7 +129,7 @@ impl Worker {
                 reaped: Reaped::new(media_buffers + request_buffers),
                 slots: Vec::with_capacity(RxBatch::MAX_SLOTS),
                 in_use: Vec::with_capacity(RxBatch::MAX_SLOTS),
-                tx: TxBatch::with_capacity(TRANSMITS, PIECES, HEADERS),
+                tx: TxBatch::with_capacity(TRANSMITS, PIECES, written),
                 resend: Resend::default(),
                 counts: Counts::default(),
                 now: Now::default(),
@@ -151,6 +163,9 @@ impl Worker {
             for slot in self.sockets.listener_slots(listener) {
                 self.sockets.receive(&mut self.ring, slot)?;
             }
+        }
+        for slot in self.sockets.media_slots() {
+            self.sockets.receive(&mut self.ring, slot)?;
         }
         self.ring
             .read_wake(self.sockets.wake_slot(), Tag::Wake.pack())?;
@@ -189,18 +204,23 @@ impl Worker {
                 .refill(&mut self.ring, &mut self.shard, self.state.now.instant)?;
         self.state.dirty |= self.sockets.opened != opened;
         self.collect_batch();
-        self.handle();
+        self.handle()?;
         let now = self.state.now;
         if self
             .shard
             .next_deadline()
             .is_some_and(|deadline| deadline <= now.instant)
         {
-            self.shard.on_timeout(now);
+            self.shard.on_timeout(now, &mut self.state.tx);
+            self.state.dirty |= !self.state.tx.is_empty();
         }
         self.obey()?;
         let due = now.instant >= self.state.housekept + HOUSEKEEPING;
-        if self.state.mail || due && self.state.dirty {
+        if self.state.mail {
+            self.read_mail();
+            self.obey()?;
+        }
+        if due && self.state.dirty {
             self.housekeeping();
         }
         Ok(())
@@ -351,23 +371,36 @@ impl Worker {
         }
     }
 
-    fn handle(&mut self) {
-        let Rounds {
-            slots,
-            tx,
-            counts,
-            now,
-            ..
-        } = &mut self.state;
-        if slots.is_empty() {
-            return;
+    fn handle(&mut self) -> Result<(), RingFailed> {
+        let state = &mut self.state;
+        if state.slots.is_empty() {
+            return Ok(());
         }
-        counts.batches += 1;
+        state.counts.batches += 1;
         let mut rx = RxBatch {
             memory: self.ring.memory(),
-            slots,
+            slots: &state.slots,
         };
-        self.shard.handle(*now, &mut rx, tx);
+        let mut progress = self.shard.handle(state.now, &mut rx, &mut state.tx);
+        while progress == Progress::More {
+            progress = self.go_on()?;
+        }
+        Ok(())
+    }
+
+    /// Sends what fills the batch and lets the shard go on with the same
+    /// receive buffers.
+    #[cold]
+    fn go_on(&mut self) -> Result<Progress, RingFailed> {
+        let state = &mut self.state;
+        self.ring
+            .enter(&state.tx.headers, sends(&state.tx), Wait::Not)?;
+        self.reap();
+        self.resend()?;
+        let state = &mut self.state;
+        Ok(self
+            .shard
+            .resume(state.now, self.ring.memory(), &mut state.tx))
     }
 
     /// Carries out what the shard asks for.
@@ -398,23 +431,24 @@ impl Worker {
                     reason,
                     usage,
                 },
+                Command::Media(event) => WorkerReport::Media(event),
+                Command::Dtls { .. } => continue,
             };
-            match self.control.reports.try_send(report) {
-                // Without a reader there is nobody to miss it.
-                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-                Err(TrySendError::Full(_)) => self.state.counts.reports_lost += 1,
-            }
+            self.tell(report);
         }
         Ok(())
     }
 
-    /// Commands, statistics, and what else need not be done per batch.
-    fn housekeeping(&mut self) {
-        let monotonic = self.state.now.instant.as_nanos();
-        let unix = u64::try_from(clock::unix().as_nanos()).unwrap_or(u64::MAX);
-        self.state.unix_offset = unix.wrapping_sub(monotonic);
-        self.state.housekept = self.state.now.instant;
+    fn tell(&mut self, report: WorkerReport) {
+        match self.control.reports.try_send(report) {
+            // Without a reader there is nobody to miss it.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
+            Err(TrySendError::Full(_)) => self.state.counts.reports_lost += 1,
+        }
+    }
 
+    /// Carries out what other threads ask for.
+    fn read_mail(&mut self) {
         for _ in 0..COMMANDS {
             match self.control.mailbox.take() {
                 Some(WorkerCommand::SetCredentials(credentials)) => {
@@ -426,6 +460,10 @@ impl Worker {
                     let _ = self.shard.delete(self.state.now, allocation);
                 }
                 Some(WorkerCommand::Drain) => self.shard.drain(),
+                Some(WorkerCommand::Media(change)) => self.apply(change),
+                Some(WorkerCommand::Dtls { session, datagram }) => {
+                    self.shard.send_dtls(session, &datagram, &mut self.state.tx);
+                }
                 Some(WorkerCommand::Stop) => self.state.stopping = true,
                 None => {
                     self.state.mail = false;
@@ -433,9 +471,27 @@ impl Worker {
                 }
             }
         }
+        self.state.dirty = true;
+    }
+
+    fn apply(&mut self, change: Change) {
+        let subject = Subject::of(&change);
+        let Rounds { now, tx, .. } = &mut self.state;
+        if let Err(why) = self.shard.apply(*now, change, tx) {
+            self.tell(WorkerReport::Refused { subject, why });
+        }
+    }
+
+    /// Statistics, and what else need not be done per batch.
+    fn housekeeping(&mut self) {
+        let monotonic = self.state.now.instant.as_nanos();
+        let unix = u64::try_from(clock::unix().as_nanos()).unwrap_or(u64::MAX);
+        self.state.unix_offset = unix.wrapping_sub(monotonic);
+        self.state.housekept = self.state.now.instant;
+
         self.real_time.observe(self.state.now.instant);
         self.sockets.retry_ports(self.state.now.instant);
-        self.sockets.count_listener_drops();
+        self.sockets.count_drops();
         let totals = self.sockets.totals();
         let held = self.shard.relays_held();
         let gauges = Gauges {
@@ -443,7 +499,8 @@ impl Worker {
             ports: totals.ports,
             ports_free: totals.free,
             relays_ready: held.v4 + held.v6,
-            listener_drops: self.sockets.listener_drops,
+            listener_drops: self.sockets.listening.total,
+            media_drops: self.sockets.media.total,
             relay_drops: self.sockets.relay_drops,
             open_errors: self.sockets.open_errors,
             overflows: self.ring.overflows(),

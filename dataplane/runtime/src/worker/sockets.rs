@@ -1,8 +1,9 @@
 //! A worker's sockets: which slot of the ring's file table holds what, and the
 //! life of a relay socket from its port to its port.
 //!
-//! File table: listening sockets at their id (media class), relay sockets at
-//! theirs, behind them the request sockets of the listeners, last the eventfd.
+//! File table: listening sockets at their id (media class), media and relay
+//! sockets at theirs, behind them the request sockets of the listeners, last
+//! the eventfd.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -83,10 +84,39 @@ pub(super) struct Totals {
     pub(super) free: usize,
 }
 
+/// Sockets that stay open, and what the kernel dropped for want of room in
+/// their receive buffers.
+#[derive(Debug, Default)]
+pub(super) struct Drops {
+    /// With what each had dropped when it was last asked.
+    sockets: Vec<(OwnedFd, u32)>,
+    pub(super) total: u64,
+}
+
+impl Drops {
+    fn watch(&mut self, socket: &OwnedFd) -> Result<(), Errno> {
+        let kept = socket.try_clone().map_err(|_| Errno::EMFILE)?;
+        self.sockets.push((kept, 0));
+        Ok(())
+    }
+
+    /// Asks the sockets what they dropped.
+    fn count(&mut self) {
+        for (socket, before) in &mut self.sockets {
+            if let Ok(count) = drops(socket.as_fd()) {
+                self.total += u64::from(count.wrapping_sub(*before));
+                *before = count;
+            }
+        }
+    }
+}
+
 pub(super) struct Sockets {
     slots: Vec<Slot>,
     free_slots: Vec<u32>,
     listeners: u32,
+    /// Relay sockets have slots at or above this.
+    first_relay: u32,
     sockets: u32,
     locals: Vec<IpAddr>,
     relays: Vec<RelayMapping>,
@@ -102,15 +132,15 @@ pub(super) struct Sockets {
     /// Relays opened since the worker started.
     pub(super) opened: u64,
     pub(super) open_errors: u64,
-    /// Listening sockets and what each had dropped when it was last asked.
-    listening: Vec<(OwnedFd, u32)>,
-    pub(super) listener_drops: u64,
+    pub(super) listening: Drops,
+    pub(super) media: Drops,
     pub(super) relay_drops: u64,
 }
 
 impl Sockets {
     pub(super) fn new(
         listeners: &[IpAddr],
+        media: &[IpAddr],
         sockets: u32,
         relays: Vec<RelayMapping>,
         ports: &[u16],
@@ -118,18 +148,24 @@ impl Sockets {
         tuning: Tuning,
     ) -> Self {
         let count = listeners.len() as u32;
+        let first_relay = count + media.len() as u32;
         let mut locals: Vec<IpAddr> = relays.iter().map(|relay| relay.local).collect();
         locals.extend(listeners);
+        locals.extend(media);
         let mut slots = vec![FREE; files(sockets as usize, listeners.len())];
         for listener in 0..count {
             for slot in [listener, sockets + listener] {
                 slots[slot as usize].local = (relays.len() + listener as usize) as u16;
             }
         }
+        for slot in count..first_relay {
+            slots[slot as usize].local = (relays.len() + slot as usize) as u16;
+        }
         Self {
             slots,
-            free_slots: (count..sockets).rev().collect(),
+            free_slots: (first_relay..sockets).rev().collect(),
             listeners: count,
+            first_relay,
             sockets,
             locals,
             ports: relays.iter().map(|_| RelayPorts::new(ports)).collect(),
@@ -145,8 +181,8 @@ impl Sockets {
             turn: [0; 2],
             opened: 0,
             open_errors: 0,
-            listening: Vec::with_capacity(2 * listeners.len()),
-            listener_drops: 0,
+            listening: Drops::default(),
+            media: Drops::default(),
             relay_drops: 0,
         }
     }
@@ -154,6 +190,11 @@ impl Sockets {
     /// Slots of a listener's media and request sockets.
     pub(super) const fn listener_slots(&self, listener: u32) -> [u32; 2] {
         [listener, self.sockets + listener]
+    }
+
+    /// Slots of the media sockets, in the order they were given in.
+    pub(super) const fn media_slots(&self) -> std::ops::Range<u32> {
+        self.listeners..self.first_relay
     }
 
     pub(super) const fn wake_slot(&self) -> u32 {
@@ -184,31 +225,31 @@ impl Sockets {
         })
     }
 
-    /// Puts a listening socket into its slot.
+    /// Puts a listening or media socket into its slot.
     pub(super) fn listen(
         &mut self,
         ring: &mut Ring,
         slot: u32,
         socket: OwnedFd,
     ) -> Result<(), Errno> {
-        let kept = socket.try_clone().map_err(|_| Errno::EMFILE)?;
-        self.listening.push((kept, 0));
+        if self.media_slots().contains(&slot) {
+            self.media.watch(&socket)?;
+        } else {
+            self.listening.watch(&socket)?;
+        }
         ring.install(slot, socket)
     }
 
-    /// Forgets the descriptors of the listening sockets.
+    /// Forgets the descriptors of the listening and media sockets.
     pub(super) fn stop_listening(&mut self) {
-        self.listening.clear();
+        self.listening.sockets.clear();
+        self.media.sockets.clear();
     }
 
-    /// Asks the listening sockets what they dropped.
-    pub(super) fn count_listener_drops(&mut self) {
-        for (socket, before) in &mut self.listening {
-            if let Ok(count) = drops(socket.as_fd()) {
-                self.listener_drops += u64::from(count.wrapping_sub(*before));
-                *before = count;
-            }
-        }
+    /// Asks the listening and media sockets what they dropped.
+    pub(super) fn count_drops(&mut self) {
+        self.listening.count();
+        self.media.count();
     }
 
     /// Takes note of a relay socket's drop counter.
@@ -259,7 +300,7 @@ impl Sockets {
                     // These have buffers of their own.
                     return self.receive(ring, slot);
                 }
-                if slot < self.listeners {
+                if slot < self.first_relay {
                     // Carries the datagrams of all clients.
                     self.ended.push_front(slot);
                 } else {
@@ -302,7 +343,7 @@ impl Sockets {
     /// Begins to close a relay socket.
     pub(super) fn close(&mut self, ring: &mut Ring, socket: SocketId) -> Result<(), RingFailed> {
         let slot = socket.0;
-        if !(self.listeners..self.sockets).contains(&slot) {
+        if !(self.first_relay..self.sockets).contains(&slot) {
             return Ok(());
         }
         let entry = &mut self.slots[slot as usize];

@@ -89,8 +89,17 @@ fn check(config: &WorkerConfig) -> Result<(), StartError> {
     if config.shard.listeners as usize != config.listeners.len() {
         return refuse("the shard was told another number of listeners than there are");
     }
-    if config.shard.sockets < config.shard.listeners || config.shard.sockets > 1 << 19 {
-        return refuse("the number of sockets must lie between that of the listeners and 524288");
+    let media = config.shard.media.as_ref().map_or(0, |media| media.sockets);
+    if media as usize != config.media.len() {
+        return refuse("the shard was told another number of media sockets than there are");
+    }
+    let Some(fixed) = config.shard.listeners.checked_add(media) else {
+        return refuse("too many sockets");
+    };
+    if config.shard.sockets < fixed || config.shard.sockets > 1 << 19 {
+        return refuse(
+            "the number of sockets must lie between that of listeners and media and 524288",
+        );
     }
     if !config.buffers.is_power_of_two() || config.buffers > 1 << 14 {
         return refuse("the number of receive buffers must be a power of two up to 16384");
@@ -146,8 +155,14 @@ fn build(
         .iter()
         .map(|listener| listener.address.ip())
         .collect();
+    let media: Vec<IpAddr> = config
+        .media
+        .iter()
+        .map(|media| media.address.ip())
+        .collect();
     let mut sockets = Sockets::new(
         &locals,
+        &media,
         config.shard.sockets,
         config.relays,
         &config.relay_ports,
@@ -164,6 +179,12 @@ fn build(
                 .listen(&mut ring, slot, socket)
                 .map_err(|errno| format!("cannot register {}: {errno}", listener.address))?;
         }
+    }
+    for (slot, media) in sockets.media_slots().zip(config.media) {
+        boot.media.push((media.address, buffers(&media.socket)));
+        sockets
+            .listen(&mut ring, slot, media.socket)
+            .map_err(|errno| format!("cannot register {}: {errno}", media.address))?;
     }
     ring.install(sockets.wake_slot(), wake)
         .map_err(|errno| format!("cannot register the eventfd: {errno}"))?;

@@ -108,6 +108,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         real_time: false,
         listeners: Vec::new(),
         relays: relays(),
+        media: Vec::new(),
         relay_ports: (first..first + options.ports_per_worker).collect(),
         relays_ready: options.ready,
         relay_receive_buffer: options.relay_buffer,
@@ -115,6 +116,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         busy_poll: 0,
         buffers: options.buffers,
         shard: ShardConfig {
+            media: None,
             turn: turn(options.allocations),
             listeners: 0,
             sockets: options.allocations + 2 * options.ready as u32 + 64,
@@ -135,6 +137,7 @@ pub fn policy() -> Arc<PeerPolicy> {
     Arc::new(PeerPolicy {
         allow: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         relays: relays(),
+        media: Vec::new(),
         relay_ports: 10_000..=30_000,
         ..PeerPolicy::default()
     })

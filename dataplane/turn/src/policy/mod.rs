@@ -13,7 +13,7 @@ use encodings::{canonical, carried, is_wildcard, reaches_own_host};
 /// Which peers a client may reach, judged on the canonical address: every
 /// encoding of IPv4 within IPv6 is unwrapped first. In order:
 ///
-/// 1. port 0 and `never` refuse;
+/// 1. port 0 and `never` refuse; `media` passes, by exact address and port;
 /// 2. `allow` passes, on every port; it is compared with the canonical address
 ///    alone, so `::/0` does not allow `64:ff9b::7f00:1`;
 /// 3. a public relay address of this host passes within `relay_ports` and is
@@ -37,6 +37,9 @@ pub struct PeerPolicy {
     pub never: Vec<SocketAddr>,
     /// This host's relay addresses, local and public.
     pub relays: Vec<RelayMapping>,
+    /// Where this host receives media: allowed whatever the ranges say, so
+    /// that clients that must relay reach the forwarder beside their relay.
+    pub media: Vec<MediaMapping>,
     /// The ports of this host's relays.
     pub relay_ports: RangeInclusive<u16>,
     /// The lowest peer port clients may reach (default 1024).
@@ -51,6 +54,7 @@ impl Default for PeerPolicy {
             deny: Vec::new(),
             never: Vec::new(),
             relays: Vec::new(),
+            media: Vec::new(),
             relay_ports: 49152..=65535,
             lowest_port: 1024,
         }
@@ -67,6 +71,16 @@ pub struct RelayMapping {
     pub local: IpAddr,
     /// Told to clients; equal to `local` without NAT.
     pub public: IpAddr,
+}
+
+/// A media address as bound here and as the world sees it; translated as
+/// relay addresses are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaMapping {
+    /// Bound on this host.
+    pub local: SocketAddr,
+    /// Told to clients; equal to `local` without NAT.
+    pub public: SocketAddr,
 }
 
 /// What a policy says of a peer.
@@ -106,7 +120,7 @@ pub enum Denial {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reach {
     ports: Ports,
-    /// `never` names some ports of this address.
+    /// `never` or `media` names some ports of this address.
     guarded: bool,
 }
 
@@ -115,6 +129,8 @@ enum Ports {
     Any,
     FromLowest,
     Relays,
+    /// None but those that `media` names.
+    Refused(Denial),
 }
 
 impl PeerPolicy {
@@ -136,6 +152,7 @@ impl PeerPolicy {
             match self.reach_plain(IpAddr::V4(v4))?.ports {
                 Ports::Any | Ports::FromLowest => {}
                 Ports::Relays => return Err(Denial::OwnRelay),
+                Ports::Refused(denial) => return Err(denial),
             }
         }
         Ok(reach)
@@ -150,25 +167,30 @@ impl PeerPolicy {
         {
             return Err(Denial::Never);
         }
-        let guarded = self
-            .never
-            .iter()
-            .any(|never| self.is_named_by(real, never.ip()));
+        let serving = self.media.iter().any(|media| media.public.ip() == real);
+        let guarded = serving
+            || self
+                .never
+                .iter()
+                .any(|never| self.is_named_by(real, never.ip()));
         let within = |nets: &[IpNet], ip: IpAddr| nets.iter().any(|net| net.contains(&ip));
         let ports = if within(&self.allow, real) {
             Ports::Any
         } else if self.relays.iter().any(|relay| relay.public == real) {
             Ports::Relays
         } else if self.relays.iter().any(|relay| relay.local == real) {
-            return Err(Denial::OwnRelay);
+            Ports::Refused(Denial::OwnRelay)
         } else if within(&self.deny, real) || within(&self.deny, ip) {
-            return Err(Denial::Listed);
+            Ports::Refused(Denial::Listed)
         } else if special::contains(real) || special::contains(ip) {
-            return Err(Denial::SpecialPurpose);
+            Ports::Refused(Denial::SpecialPurpose)
         } else {
             Ports::FromLowest
         };
-        Ok(Reach { ports, guarded })
+        match ports {
+            Ports::Refused(denial) if !serving => Err(denial),
+            ports => Ok(Reach { ports, guarded }),
+        }
     }
 
     /// Judges the port of a peer whose address has been judged.
@@ -178,8 +200,10 @@ impl PeerPolicy {
         if port == 0 {
             return Err(Denial::Port);
         }
-        if reach.guarded && self.is_never(peer) {
-            return Err(Denial::Never);
+        if reach.guarded
+            && let Some(verdict) = self.by_name(peer)
+        {
+            return verdict;
         }
         match reach.ports {
             Ports::Any => Ok(()),
@@ -187,15 +211,24 @@ impl PeerPolicy {
             Ports::FromLowest => Err(Denial::Port),
             Ports::Relays if self.relay_ports.contains(&port) => Ok(()),
             Ports::Relays => Err(Denial::OwnRelay),
+            Ports::Refused(denial) => Err(denial),
         }
     }
 
+    /// What `never` and `media` say of the very address and port.
     #[cold]
-    fn is_never(&self, peer: SocketAddr) -> bool {
+    fn by_name(&self, peer: SocketAddr) -> Option<Result<(), Denial>> {
         let real = canonical(peer.ip());
-        self.never
+        let never = self
+            .never
             .iter()
-            .any(|never| never.port() == peer.port() && self.is_named_by(real, never.ip()))
+            .any(|never| never.port() == peer.port() && self.is_named_by(real, never.ip()));
+        if never {
+            return Some(Err(Denial::Never));
+        }
+        let real = SocketAddr::new(real, peer.port());
+        let media = self.media.iter().any(|media| media.public == real);
+        media.then_some(Ok(()))
     }
 
     /// Whether the address of a `never` entry stands for `real`.
@@ -210,20 +243,29 @@ impl PeerPolicy {
         canonical(never) == real || (is_wildcard(never) && own())
     }
 
-    /// Whether any relay is known to the world by another address than its
-    /// own, so that [`PeerPolicy::behind`] and [`PeerPolicy::shown`] matter.
+    /// Whether any relay or media address is known to the world by another
+    /// address than its own, so that [`PeerPolicy::behind`] and [`PeerPolicy::shown`] matter.
     pub(crate) fn translates(&self) -> bool {
         self.relays.iter().any(|relay| relay.local != relay.public)
+            || self.media.iter().any(|media| media.local != media.public)
     }
 
     /// Where a packet to `peer` is sent.
     pub(crate) fn behind(&self, peer: SocketAddr) -> SocketAddr {
-        self.translated(peer, |relay| (relay.public, relay.local))
+        let media = self.media.iter().find(|media| media.public == peer);
+        match media {
+            Some(media) => media.local,
+            None => self.translated(peer, |relay| (relay.public, relay.local)),
+        }
     }
 
     /// What a packet from `source` is shown to come from.
     pub(crate) fn shown(&self, source: SocketAddr) -> SocketAddr {
-        self.translated(source, |relay| (relay.local, relay.public))
+        let media = self.media.iter().find(|media| media.local == source);
+        match media {
+            Some(media) => media.public,
+            None => self.translated(source, |relay| (relay.local, relay.public)),
+        }
     }
 
     fn translated(

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::HashSet;
 
-use forebay_engine::{Command, Ecn, RxBatch, RxSlot, Shard, ShardConfig, TxBatch};
+use forebay_engine::{Command, Ecn, Progress, RxBatch, RxSlot, Shard, ShardConfig, TxBatch};
 use forebay_turn::{
     AllocationId, Capacity, Config, Lifetimes, OfferedRelay, PeerPolicy, PrefixBudget, Quota,
     RelayedAddr, Seeds, SocketId,
@@ -65,6 +65,7 @@ impl World {
                     burst: 100,
                 },
             },
+            media: None,
             listeners: LISTENERS.len() as u32,
             sockets: SOCKETS,
             max_segment: 1400,
@@ -196,7 +197,8 @@ impl World {
             memory: &mut self.memory,
             slots: &self.slots,
         };
-        self.shard.handle(self.now, &mut rx, &mut self.tx);
+        let progress = self.shard.handle(self.now, &mut rx, &mut self.tx);
+        assert_eq!(progress, Progress::Done, "relaying is done at once");
         assert_eq!(
             made_with,
             capacities(&self.tx),
@@ -237,7 +239,7 @@ impl World {
             {
                 return;
             }
-            self.shard.on_timeout(self.now);
+            self.shard.on_timeout(self.now, &mut self.tx);
             self.settle();
         }
         unreachable!("timers that are due run out");
@@ -308,6 +310,7 @@ impl World {
                     self.live
                         .swap_remove(index.expect("ends what was created, once"));
                 }
+                Command::Dtls { .. } | Command::Media(_) => unreachable!("nothing is forwarded"),
             }
         }
         assert_eq!(self.live.len(), self.shard.allocations());

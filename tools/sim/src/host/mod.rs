@@ -8,7 +8,7 @@ mod pool;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use forebay_engine::{Command, RxBatch, Shard, ShardConfig, TxBatch};
+use forebay_engine::{Command, Progress, RxBatch, Shard, ShardConfig, TxBatch};
 use forebay_turn::{AllocationId, Seeds, SocketId};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
@@ -77,6 +77,7 @@ impl Host {
         for index in 0..scenario.workers {
             let config = ShardConfig {
                 turn: scenario.turn.clone(),
+                media: None,
                 listeners,
                 sockets: listeners + scenario.relay_sockets,
                 max_segment: scenario.max_segment,
@@ -197,7 +198,8 @@ impl Host {
             .next_deadline()
             .is_some_and(|deadline| deadline.as_nanos() <= now)
         {
-            self.workers[index].shard.on_timeout(clock(now));
+            let Worker { shard, tx, .. } = &mut self.workers[index];
+            shard.on_timeout(clock(now), tx);
             self.carry_out(index, now)?;
         }
         self.carry_out(index, now)?;
@@ -395,6 +397,9 @@ impl Host {
                         ));
                     }
                 }
+                Command::Dtls { .. } | Command::Media(_) => {
+                    return Err("nothing is forwarded".into());
+                }
             }
         }
         Ok(())
@@ -492,8 +497,12 @@ impl Worker {
             )
         };
         let before = capacities(&self.tx);
-        self.shard
+        let progress = self
+            .shard
             .handle(clock(now), &mut RxBatch { memory, slots }, &mut self.tx);
+        if progress != Progress::Done {
+            return Err("relaying is not done at once".into());
+        }
         if capacities(&self.tx) != before {
             return Err("the transmit batch has grown".into());
         }

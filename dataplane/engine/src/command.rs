@@ -1,0 +1,41 @@
+//! What a shard asks its worker for.
+
+use forebay_media::{Event, SessionKey};
+use forebay_turn::{Deletion, RelayedAddr, SocketId, Usage};
+
+/// Rare work for the worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Cancel receives on this relay socket, close it, return its port. The id
+    /// may be offered again only when no packet of the old socket can follow.
+    CloseRelay(SocketId),
+    /// An allocation was made (five-tuple client, relayed address, username).
+    Created {
+        /// Slot and generation.
+        allocation: forebay_turn::AllocationId,
+        /// Who asked.
+        client: forebay_turn::ClientAddr,
+        /// What was given.
+        relayed: RelayedAddr,
+        /// As it came: attacker data.
+        username: Box<str>,
+    },
+    /// An allocation ended.
+    Deleted {
+        /// Slot and generation.
+        allocation: forebay_turn::AllocationId,
+        /// Why.
+        reason: Deletion,
+        /// What it moved.
+        usage: Usage,
+    },
+    /// Hand a DTLS datagram to the session's handshake.
+    Dtls {
+        /// Whose.
+        session: SessionKey,
+        /// As received; at most 1,500 bytes.
+        datagram: Box<[u8]>,
+    },
+    /// Something happened to media.
+    Media(Event),
+}
