@@ -2,14 +2,20 @@
 
 use core::ops::Range;
 
+use forebay_wire::Protocol;
 use forebay_wire::clock::Now;
 
 use crate::config::{Config, Seeds};
 use crate::describe::Change;
-use crate::event::Command;
-use crate::ids::SessionKey;
+use crate::egress::{Cursor, Egress};
+use crate::event::{Command, Event};
+use crate::hub::{Due, Hub};
+use crate::ids::{SessionKey, SubscriptionKey};
 use crate::output::{Output, Path};
-use crate::report::{Counters, Report};
+use crate::queue::Timer;
+use crate::report::{Counters, DropReason, Report};
+use crate::tables::{SessionSlot, TrackSlot};
+use crate::world::World;
 
 /// Whether a call has finished its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,85 +50,269 @@ pub enum Refusal {
 /// backwards. Nothing is allocated per packet, but for the datagram of a
 /// [`Command::Dtls`].
 pub struct Forwarder {
-    _todo: (),
+    hub: Hub,
+    egress: Egress,
+    /// The run being forwarded, and how far.
+    at: usize,
+    cursor: Cursor,
+    timers: usize,
+}
+
+impl core::fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Forwarder")
+            .field("counters", &self.hub.counters)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Forwarder {
     /// Takes all memory it will use; see [`Forwarder::memory`].
-    pub fn new(_config: Config, _seeds: Seeds) -> Self {
-        todo!()
+    pub fn new(config: Config, seeds: Seeds) -> Self {
+        Self {
+            hub: Hub::new(&config, seeds),
+            egress: Egress::new(&config, seeds),
+            at: 0,
+            cursor: Cursor::default(),
+            timers: config.capacity.sessions as usize * Timer::COUNT,
+        }
     }
 
     /// Changes what is forwarded, and how. Answers at once; what follows for
-    /// peers (keyframe requests …) goes to `out`.
+    /// peers (keyframe requests …) goes to `out` or waits for a timer.
     ///
     /// # Errors
     /// Why nothing was changed.
     pub fn apply(
         &mut self,
-        _now: Now,
-        _change: Change,
+        now: Now,
+        change: Change,
         _out: &mut impl Output,
     ) -> Result<(), Refusal> {
-        todo!()
+        match change {
+            Change::SetSession(config) => {
+                let slot = self.hub.set_session(now, config)?;
+                self.egress.session_set(&mut self.hub.world(now), slot);
+                self.ready(now, slot);
+            }
+            Change::RemoveSession(key) => {
+                if let Some(slot) = self.hub.session(key) {
+                    self.end(now, slot);
+                }
+            }
+            Change::SetTrack(config) => {
+                let slot = self.hub.set_track(now, config)?;
+                self.egress.track_set(&mut self.hub.world(now), slot);
+            }
+            Change::RemoveTrack(key) => {
+                if let Some(slot) = self.hub.track_keys.get(key.0) {
+                    self.end_track(now, slot);
+                }
+            }
+            Change::SetSubscription(config) => {
+                let track = self.hub.track_keys.get(config.track.0);
+                let session = self.hub.session(config.session);
+                let (Some(track), Some(session)) = (track, session) else {
+                    return Err(Refusal::Unknown);
+                };
+                self.egress
+                    .set_subscription(&mut self.hub.world(now), track, session, config)?;
+            }
+            Change::RemoveSubscription(key) => self.end_subscription(now, key),
+            Change::SetKeys { session, keys } => {
+                let slot = self.hub.set_keys(session, &keys)?;
+                self.ready(now, slot);
+            }
+        }
+        Ok(())
+    }
+
+    fn ready(&mut self, now: Now, slot: SessionSlot) {
+        let mut world = self.hub.world(now);
+        if world
+            .transport(slot)
+            .is_some_and(|transport| transport.is_ready())
+        {
+            self.egress.session_ready(&mut world, slot);
+        }
+    }
+
+    fn end(&mut self, now: Now, slot: SessionSlot) {
+        self.egress.session_removed(&mut self.hub.world(now), slot);
+        while let Some(track) = self
+            .hub
+            .sessions
+            .get(slot)
+            .and_then(|session| session.tracks.last().copied())
+        {
+            self.end_track(now, track);
+        }
+        self.hub.remove_session(slot);
+    }
+
+    fn end_track(&mut self, now: Now, slot: TrackSlot) {
+        self.egress.track_removed(&mut self.hub.world(now), slot);
+        self.hub.remove_track(slot);
+        // What waits is not in order any more.
+        self.at = 0;
+        self.cursor = Cursor::default();
+    }
+
+    fn end_subscription(&mut self, now: Now, key: SubscriptionKey) {
+        self.egress
+            .remove_subscription(&mut self.hub.world(now), key);
     }
 
     /// Takes one datagram in: `memory[range]`, decrypted in place. Checks are
     /// answered and RTCP is acted on at once; RTP waits for
     /// [`forward`](Self::forward). `scratch` bytes before the range may be
     /// overwritten.
+    #[inline]
     pub fn receive(
         &mut self,
-        _now: Now,
-        _path: &Path,
-        _memory: &mut [u8],
-        _range: Range<usize>,
-        _out: &mut impl Output,
+        now: Now,
+        path: &Path,
+        memory: &mut [u8],
+        range: Range<usize>,
+        out: &mut impl Output,
     ) {
-        todo!()
+        let Some(datagram) = memory.get(range.clone()) else {
+            self.hub.dropped(DropReason::Malformed);
+            return;
+        };
+        match Protocol::of(datagram) {
+            Protocol::Rtp => {
+                if let Err(why) = self.hub.on_rtp(now, path, memory, range) {
+                    self.hub.dropped(why);
+                }
+                if !self.hub.changed.is_empty() {
+                    self.tell_changes(now);
+                }
+            }
+            Protocol::Rtcp => match self.hub.on_rtcp(now, path, memory, range) {
+                Ok((slot, compound)) => {
+                    let compound = memory.get(compound).unwrap_or_default();
+                    self.egress
+                        .on_rtcp(&mut self.hub.world(now), slot, compound, out);
+                }
+                Err(why) => self.hub.dropped(why),
+            },
+            Protocol::Stun => {
+                if let Some(slot) = self.hub.on_check(now, path, datagram, out) {
+                    self.ready(now, slot);
+                }
+            }
+            Protocol::Dtls => self.hub.on_dtls(now, path, datagram),
+            Protocol::Zrtp | Protocol::ChannelData | Protocol::Quic | Protocol::Unknown => {
+                self.hub.dropped(DropReason::Malformed);
+            }
+        }
+    }
+
+    #[cold]
+    fn tell_changes(&mut self, now: Now) {
+        while let Some((track, encoding)) = self.hub.changed.pop() {
+            self.egress
+                .encoding_changed(&mut self.hub.world(now), track, encoding);
+        }
     }
 
     /// Sends what was received on to its subscribers: per track, subscribers
     /// outside, packets inside.
-    pub fn forward(&mut self, _now: Now, _memory: &[u8], _out: &mut impl Output) -> Progress {
-        todo!()
+    pub fn forward(&mut self, now: Now, memory: &[u8], out: &mut impl Output) -> Progress {
+        self.hub.runs.sort();
+        let Hub {
+            sessions,
+            tracks,
+            cache,
+            queue,
+            counters,
+            runs,
+            ..
+        } = &mut self.hub;
+        let mut world = World {
+            now,
+            sessions,
+            tracks,
+            cache,
+            queue,
+            counters,
+        };
+        while let Some(run) = runs.get(self.at, memory) {
+            let progress = self.egress.forward(&mut world, &run, &mut self.cursor, out);
+            if progress == Progress::More {
+                return Progress::More;
+            }
+            self.at += 1;
+            self.cursor = Cursor::default();
+        }
+        runs.clear();
+        self.at = 0;
+        Progress::Done
     }
 
     /// A timer is due. Done even when the batch is full: what did not fit is
     /// tried at the next timer.
-    pub fn on_timer(&mut self, _now: Now, _token: u64, _out: &mut impl Output) {
-        todo!()
+    pub fn on_timer(&mut self, now: Now, token: u64, out: &mut impl Output) {
+        match self.hub.on_timer(now, token, out) {
+            Due::Nothing => {}
+            Due::Egress(slot, timer) => {
+                self.egress
+                    .on_timer(&mut self.hub.world(now), slot, timer, out);
+            }
+            Due::Ended(slot, why) => {
+                if let Some(session) = self.hub.sessions.get(slot) {
+                    let session = session.transport.key;
+                    self.end(now, slot);
+                    self.hub.event(Event::Ended { session, why });
+                }
+            }
+        }
+        if !self.hub.changed.is_empty() {
+            self.tell_changes(now);
+        }
     }
 
-    /// Sends a datagram of the session's DTLS handshake on its selected path;
-    /// dropped when there is none.
-    pub fn send_dtls(&mut self, _session: SessionKey, _datagram: &[u8], _out: &mut impl Output) {
-        todo!()
+    /// Sends a datagram of the session's DTLS handshake on its selected path,
+    /// or while there is none on the path checked last; dropped when there is
+    /// neither.
+    pub fn send_dtls(&mut self, session: SessionKey, datagram: &[u8], out: &mut impl Output) {
+        let sent = self.hub.send_dtls(session, datagram, out);
+        if sent.is_none() {
+            self.hub.dropped(DropReason::NoRoom);
+        }
     }
 
     /// Rare work, oldest first.
     pub fn next_command(&mut self) -> Option<Command> {
-        todo!()
+        self.hub.queue.pop()
     }
 
     /// Visits the quality of the next few sessions in turn; called in
     /// housekeeping.
-    pub fn report(&mut self, _now: Now, _visit: &mut dyn FnMut(Report)) {
-        todo!()
+    pub fn report(&mut self, now: Now, visit: &mut dyn FnMut(Report)) {
+        for slot in self.hub.next_to_report() {
+            if !self.hub.is_report_due(now.instant, slot) {
+                continue;
+            }
+            let estimate = self.egress.estimate(slot);
+            self.hub.report_session(slot, estimate, visit);
+            self.egress.report(&mut self.hub.world(now), slot, visit);
+        }
     }
 
     /// Timers that may be armed at once.
     pub fn timers(&self) -> usize {
-        todo!()
+        self.timers
     }
 
     /// The counters.
     pub fn counters(&self) -> &Counters {
-        todo!()
+        &self.hub.counters
     }
 
     /// Bytes of memory taken at construction.
     pub fn memory(&self) -> usize {
-        todo!()
+        self.hub.memory() + self.egress.memory()
     }
 }

@@ -12,6 +12,7 @@ mod describe;
 mod egress;
 mod event;
 mod forwarder;
+mod hub;
 mod ice;
 mod ids;
 mod ingress;

@@ -3,7 +3,8 @@
 use forebay_wire::clock::Instant;
 
 use crate::describe::{PublishedCodec, TrackKind};
-use crate::ids::{Mid, TrackKey};
+use crate::ids::{Mid, Rid, TrackKey};
+use crate::ingress::{Inflow, Level};
 use crate::tables::SessionSlot;
 
 /// Encodings a track may have.
@@ -24,11 +25,14 @@ pub(crate) struct Track {
     pub(crate) encodings: Box<[Encoding]>,
     pub(crate) nack: bool,
     pub(crate) muted: bool,
+    /// How loud it is, if it is sound.
+    pub(crate) level: Level,
 }
 
 /// One encoding of a track.
 #[derive(Default)]
 pub(crate) struct Encoding {
+    pub(crate) rid: Option<Rid>,
     /// Whether packets arrive.
     pub(crate) active: bool,
     /// Which source feeds it now; see [`Packet::epoch`](crate::packet::Packet).
@@ -39,6 +43,8 @@ pub(crate) struct Encoding {
     pub(crate) sender_report: Option<SenderReport>,
     /// A keyframe is needed; ingress asks for it, throttled, until it comes.
     pub(crate) keyframe_wanted: bool,
+    /// What only ingress looks at.
+    pub(crate) inflow: Inflow,
 }
 
 /// The publisher's clock at one moment (RFC 3550 §6.4.1).

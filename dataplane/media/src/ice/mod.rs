@@ -4,9 +4,9 @@ mod answer;
 mod credentials;
 mod tuples;
 
-pub(crate) use answer::{Refused, answer, refuse};
-pub(crate) use credentials::{Credentials, MAX_UFRAG};
-pub(crate) use tuples::{MAX_TUPLES, Tuples};
+pub(crate) use answer::{Refused, answer, refuse, understood};
+pub(crate) use credentials::Credentials;
+pub(crate) use tuples::Tuples;
 
 use core::time::Duration;
 
@@ -57,6 +57,24 @@ impl Ice {
             Generation::Current => Some(&self.current),
             Generation::Previous => self.previous.as_ref(),
         }
+    }
+
+    /// Which of them has this local fragment.
+    pub(crate) fn generation(&self, fragment: &[u8]) -> Option<Generation> {
+        let is = |credentials: &Credentials| credentials.ufrag().as_bytes() == fragment;
+        if is(&self.current) {
+            Some(Generation::Current)
+        } else {
+            self.previous
+                .as_ref()
+                .is_some_and(is)
+                .then_some(Generation::Previous)
+        }
+    }
+
+    /// All that are valid.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Credentials> {
+        core::iter::once(&self.current).chain(&self.previous)
     }
 
     /// Takes a changed description in. Returns the credentials that are no

@@ -76,16 +76,10 @@ impl Missing {
         self.entries.clear();
     }
 
-    /// Gives up what is too late, and visits what is to be asked for now, in
-    /// order. Returns whether something is given up.
-    pub(crate) fn due(
-        &mut self,
-        now: Instant,
-        rtt: Option<Duration>,
-        mut ask: impl FnMut(u16),
-    ) -> bool {
+    /// Gives up what is too late (whoever cannot go on asks for a keyframe),
+    /// and visits what is to be asked for now, in order.
+    pub(crate) fn due(&mut self, now: Instant, rtt: Option<Duration>, mut ask: impl FnMut(u16)) {
         let pause = rtt.map_or(UNKNOWN, |rtt| rtt + rtt / 4).max(SHORTEST);
-        let before = self.entries.len();
         self.entries
             .retain(|entry| entry.tries < MOST_TRIES && now.since(entry.since) < LATEST);
         for entry in &mut self.entries {
@@ -96,11 +90,10 @@ impl Missing {
                 ask(entry.sequence as u16);
             }
         }
-        self.entries.len() != before
     }
 
-    /// When to look again.
-    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
-        (!self.entries.is_empty()).then(|| now + PATIENCE)
+    /// Whether something is waited for.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.entries.is_empty()
     }
 }

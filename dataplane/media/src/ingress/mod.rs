@@ -16,6 +16,7 @@ pub(crate) use reception::{Place, Reception};
 
 use forebay_wire::clock::Instant;
 
+use crate::codec::Frames;
 use crate::ids::Ssrc;
 
 /// The receiving side of one encoding.
@@ -30,6 +31,8 @@ pub(crate) struct Inflow {
     pub(crate) missing: Missing,
     pub(crate) keyframes: Keyframes,
     pub(crate) meter: Meter,
+    /// Reads its payloads.
+    pub(crate) frames: Frames,
     /// When the last packet came.
     pub(crate) heard: Option<Instant>,
     /// Since the last report.
