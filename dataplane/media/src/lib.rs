@@ -6,7 +6,7 @@
 #![allow(dead_code)]
 
 mod cache;
-mod codec;
+pub mod codec;
 mod config;
 mod describe;
 mod egress;
