@@ -198,6 +198,8 @@ fn rejected(section: &Section) -> Part {
 
 /// How an accepted section is answered.
 pub(super) struct Answered<'a> {
+    kind: TrackKind,
+    sender: Sender,
     pub(super) codecs: Vec<Chosen<'a>>,
     /// Whether transport-wide feedback goes with it.
     pub(super) transport_cc: bool,
@@ -236,6 +238,8 @@ impl<'a> Answered<'a> {
                 .any(|codec| codec.offered.feedback.iter().any(|fb| fb == message))
         };
         Self {
+            kind,
+            sender,
             transport_cc: says("transport-cc")
                 && extensions.iter().any(|line| line.ends_with(TRANSPORT_CC)),
             nack: kind == TrackKind::Video && says("nack"),
@@ -250,8 +254,6 @@ impl<'a> Answered<'a> {
         offer: &Offer,
         place: usize,
         section: &Section,
-        kind: TrackKind,
-        sender: Sender,
         direction: Direction,
         local: &LocalTransport,
     ) -> Part {
@@ -277,13 +279,13 @@ impl<'a> Answered<'a> {
         for codec in &self.codecs {
             let payload_type = codec.offered.payload_type;
             part.attribute("rtpmap", format!("{payload_type} {}", codec.offered.map));
-            for message in feedback(kind, sender) {
+            for message in feedback(self.kind, self.sender) {
                 let offered = codec.offered.feedback.iter().any(|fb| fb == message);
                 if offered && (*message != "transport-cc" || self.transport_cc) {
                     part.attribute("rtcp-fb", format!("{payload_type} {message}"));
                 }
             }
-            let parameters = parameters(codec.offered, kind);
+            let parameters = parameters(codec.offered, self.kind);
             if !parameters.is_empty() {
                 part.attribute("fmtp", format!("{payload_type} {parameters}"));
             }

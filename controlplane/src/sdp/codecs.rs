@@ -5,9 +5,6 @@ use serde::{Deserialize, Serialize};
 
 use super::attributes::OfferedCodec;
 
-/// Payload types kept of one published section.
-const KEPT: usize = 8;
-
 /// A codec with whatever makes two of its kind incompatible; see
 /// [`Format::takes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,20 +51,30 @@ impl Format {
         }
     }
 
-    /// Whether a receiver of this format decodes the other. The profiles of
-    /// H.264 contain one another, and whoever takes fragmented units takes
-    /// single ones (RFC 6184 §6.2, §6.3).
+    /// Whether a receiver of this format decodes the other. Of H.264 only
+    /// packetization counts (RFC 6184 §6.2, §6.3): browsers name Baseline or
+    /// Main and decode whatever the parameter sets say, and encoders that know
+    /// but High would else be refused.
     pub fn takes(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::H264 { mode, .. }, Self::H264 { mode: theirs, .. }) => theirs <= mode,
+            (ours, theirs) => ours == theirs,
+        }
+    }
+
+    /// Whether this H.264 is to be preferred to the other: most receivers
+    /// decode the lower profile, and fragmented units fit any packet.
+    fn is_better(self, other: Self) -> bool {
         match (self, other) {
             (
                 Self::H264 { profile, mode, .. },
                 Self::H264 {
-                    profile: theirs,
+                    profile: than,
                     mode: other_mode,
                     ..
                 },
-            ) => theirs <= profile && other_mode <= mode,
-            (ours, theirs) => ours == theirs,
+            ) => (profile, other_mode) < (than, mode),
+            _ => false,
         }
     }
 
@@ -147,7 +154,7 @@ const fn row(
 
 /// Everything offered to subscribers, always under the same numbers so that
 /// they do not depend on who publishes.
-pub(super) const ROWS: [Row; 6] = [
+pub(super) const ROWS: [Row; 5] = [
     row(
         Format::Opus,
         111,
@@ -167,17 +174,6 @@ pub(super) const ROWS: [Row; 6] = [
         Some(103),
         "H264/90000",
         "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-    ),
-    row(
-        Format::H264 {
-            profile: HIGH,
-            constraints: 0,
-            mode: 1,
-        },
-        108,
-        Some(109),
-        "H264/90000",
-        "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=64001f",
     ),
     row(
         Format::Av1(0),
@@ -287,8 +283,20 @@ pub(super) fn choose<'a>(
         })
         .collect();
     chosen.sort_by_key(|(rank, _)| *rank);
-    chosen.truncate(KEPT);
-    chosen.into_iter().map(|(_, chosen)| chosen).collect()
+    let mut kept: Vec<Chosen<'a>> = Vec::new();
+    for (_, next) in chosen {
+        // Browsers list H.264 in every profile and packetization mode; an
+        // entry each would push others out.
+        let alike = kept
+            .iter_mut()
+            .find(|k| k.format.codec() == next.format.codec());
+        match alike {
+            Some(alike) if next.format.is_better(alike.format) => *alike = next,
+            Some(_) => {}
+            None => kept.push(next),
+        }
+    }
+    kept
 }
 
 /// What a publisher may send.

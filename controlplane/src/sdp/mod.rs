@@ -30,9 +30,8 @@ pub use viewer::ViewerOffer;
 /// Bytes a description may have.
 pub const MAX: usize = 65_536;
 
-/// Sections a description may have: offer and answer of as many stay below
-/// [`MAX`].
-pub const SECTIONS: usize = 40;
+/// Sections a description may have.
+pub const SECTIONS: usize = 64;
 
 /// Why a description cannot be used; the text may be shown to its sender.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -130,8 +130,7 @@ impl PublisherOffer {
             } else {
                 Direction::Inactive
             };
-            let mut part =
-                answered.part(&self.offer, place, section, kind, sender, direction, local);
+            let mut part = answered.part(&self.offer, place, section, direction, local);
             if sends {
                 let by_rid = answered.extensions.iter().any(|line| line.ends_with(RID));
                 let sending = sending(section, by_rid && kind == TrackKind::Video);

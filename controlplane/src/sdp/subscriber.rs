@@ -15,6 +15,18 @@ use super::{
 
 const PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
 
+/// What all sections together may weigh, so that an offer stays below
+/// [`MAX`](super::MAX): 20 of each kind, or 60 of sound.
+const WEIGHT: usize = 60;
+
+/// A section in about kilobytes.
+fn weight(kind: TrackKind) -> usize {
+    match kind {
+        TrackKind::Audio => 1,
+        TrackKind::Video => 2,
+    }
+}
+
 /// The sections of a subscriber connection in their order. Sections are never
 /// removed, only idle; an idle one of the same kind is used again.
 #[derive(Debug, Clone)]
@@ -117,7 +129,7 @@ impl SubscriberState {
             .position(|place| place.kind == track.kind && place.sent.is_none() && !place.refused);
         let index = match idle {
             Some(index) => index,
-            None if self.places.len() < SECTIONS => {
+            None if self.weight() + weight(track.kind) <= WEIGHT => {
                 self.places.push(Place {
                     kind: track.kind,
                     refused: false,
@@ -129,6 +141,10 @@ impl SubscriberState {
         };
         self.places[index].sent = Some(track);
         Ok(index.to_string())
+    }
+
+    fn weight(&self) -> usize {
+        self.places.iter().map(|place| weight(place.kind)).sum()
     }
 
     /// The section is idle from the next offer on.

@@ -70,15 +70,7 @@ impl ViewerOffer {
                 &CodecPolicy::default(),
                 &mut negotiated.extensions,
             );
-            let mut part = answered.part(
-                &self.offer,
-                place,
-                section,
-                kind,
-                Sender::Us,
-                direction,
-                local,
-            );
+            let mut part = answered.part(&self.offer, place, section, direction, local);
             if let Some((_, track)) = track {
                 let mut track = track.clone();
                 if answered.codecs.iter().all(|codec| codec.rtx.is_none()) {
