@@ -35,22 +35,30 @@ impl Hub {
         if config.cname.is_empty() || config.cname.len() > MAX_CNAME {
             return Err(Refusal::Invalid);
         }
-        let slot = match self.session(config.key) {
+        let known = self.session(config.key);
+        let slot = match known {
             Some(slot) => slot,
             None => self.make_session(now, &config)?,
         };
+        let result = self.change_session(slot, config);
+        if result.is_err() && known.is_none() {
+            self.remove_session(slot);
+        }
+        result.map(|()| slot)
+    }
+
+    fn change_session(&mut self, slot: SessionSlot, config: SessionConfig) -> Result<(), Refusal> {
         match &config.transport {
             Reached::Ice {
                 local,
                 remote_ufrag,
             } => {
+                let owner = self.owner_of(local.ufrag.as_bytes());
+                if owner.is_some_and(|owner| owner != slot) {
+                    return Err(Refusal::Invalid);
+                }
                 let session = self.sessions.get_mut(slot).ok_or(Refusal::Unknown)?;
-                let taken = self.fragments.find(
-                    Self::fragment_hash(self.keyed, local.ufrag.as_bytes()),
-                    |other| other == slot.0,
-                );
                 let ice = session.ice.as_mut().ok_or(Refusal::Invalid)?;
-                let known = ice.generation(local.ufrag.as_bytes()).is_some();
                 let restart = ice
                     .set(local, remote_ufrag.as_deref())
                     .ok_or(Refusal::Invalid)?;
@@ -58,7 +66,6 @@ impl Hub {
                     if let Some(dropped) = dropped {
                         self.remove_fragment(dropped.ufrag(), slot);
                     }
-                    debug_assert!(!known || taken.is_some());
                     self.add_fragment(&local.ufrag, slot);
                 }
             }
@@ -90,7 +97,7 @@ impl Hub {
         }
         transport.cname = config.cname;
         transport.transport_cc = config.transport_cc;
-        Ok(slot)
+        Ok(())
     }
 
     fn make_session(&mut self, now: Now, config: &SessionConfig) -> Result<SessionSlot, Refusal> {
@@ -99,14 +106,7 @@ impl Hub {
                 local,
                 remote_ufrag,
             } => {
-                let hash = Self::fragment_hash(self.keyed, local.ufrag.as_bytes());
-                let taken = self.fragments.find(hash, |slot| {
-                    self.sessions
-                        .get(SessionSlot(slot))
-                        .and_then(|session| session.ice.as_ref())
-                        .is_some_and(|ice| ice.generation(local.ufrag.as_bytes()).is_some())
-                });
-                if taken.is_some() {
+                if self.owner_of(local.ufrag.as_bytes()).is_some() {
                     return Err(Refusal::Invalid);
                 }
                 let ice = Ice::new(now.instant, local, remote_ufrag.as_deref());
@@ -155,6 +155,18 @@ impl Hub {
         self.counters.sessions += 1;
         self.queue.arm(slot, Timer::Report, now.instant + REPORT);
         Ok(slot)
+    }
+
+    /// The session with this local fragment.
+    pub(super) fn owner_of(&self, fragment: &[u8]) -> Option<SessionSlot> {
+        let hash = Self::fragment_hash(self.keyed, fragment);
+        let slot = self.fragments.find(hash, |slot| {
+            self.sessions
+                .get(SessionSlot(slot))
+                .and_then(|session| session.ice.as_ref())
+                .is_some_and(|ice| ice.generation(fragment).is_some())
+        })?;
+        Some(SessionSlot(slot))
     }
 
     fn add_fragment(&mut self, fragment: &str, slot: SessionSlot) {

@@ -95,14 +95,12 @@ impl Hub {
             return Err(Refused::Unauthenticated);
         };
         let remote = remote.get(1..).unwrap_or_default();
-        let of = |slot: u32| self.sessions.get(SessionSlot(slot))?.ice.as_ref();
-        let slot = self
-            .fragments
-            .find(Self::fragment_hash(self.keyed, local), |slot| {
-                of(slot).is_some_and(|ice| ice.generation(local).is_some())
-            })
+        let slot = self.owner_of(local).ok_or(Refused::Unauthenticated)?;
+        let ice = self
+            .sessions
+            .get(slot)
+            .and_then(|session| session.ice.as_ref())
             .ok_or(Refused::Unauthenticated)?;
-        let ice = of(slot).ok_or(Refused::Unauthenticated)?;
         let generation = ice.generation(local).ok_or(Refused::Unauthenticated)?;
         let credentials = ice
             .credentials(generation)
@@ -110,7 +108,7 @@ impl Hub {
         // Both are always computed: the time tells nothing of either.
         let genuine = credentials.verifies(&integrity);
         if genuine & credentials.admits(remote) {
-            Ok((SessionSlot(slot), generation))
+            Ok((slot, generation))
         } else {
             Err(Refused::Unauthenticated)
         }

@@ -246,10 +246,10 @@ impl Encoding {
             .get_or_insert_with(|| Reception::new(sequence, clock_rate))
             .arrived(sequence, healed);
         match place {
-            Place::Ahead { missing } if missing > 0 => {
-                if !inflow.missing.skipped(now, sequence, missing) {
-                    self.keyframe_wanted = true;
-                }
+            Place::Ahead { missing }
+                if missing > 0 && !inflow.missing.skipped(now, sequence, missing) =>
+            {
+                self.keyframe_wanted = true;
             }
             Place::Behind => inflow.missing.arrived(sequence),
             _ => {}

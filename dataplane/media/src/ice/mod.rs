@@ -28,9 +28,10 @@ pub(crate) enum Generation {
 
 /// A session's ICE state.
 pub(crate) struct Ice {
-    current: Credentials,
+    /// Boxed: precomputed keys are a kilobyte.
+    current: Box<Credentials>,
     /// Those before a restart, until the first good check on the current.
-    previous: Option<Credentials>,
+    previous: Option<Box<Credentials>>,
     pub(crate) tuples: Tuples,
     /// When the session was made, or the last good check came.
     heard: Instant,
@@ -43,7 +44,7 @@ pub(crate) struct Ice {
 impl Ice {
     pub(crate) fn new(now: Instant, local: &IceCredentials, remote: Option<&str>) -> Option<Self> {
         Some(Self {
-            current: Credentials::new(local, remote)?,
+            current: Box::new(Credentials::new(local, remote)?),
             previous: None,
             tuples: Tuples::default(),
             heard: now,
@@ -55,7 +56,7 @@ impl Ice {
     pub(crate) fn credentials(&self, generation: Generation) -> Option<&Credentials> {
         match generation {
             Generation::Current => Some(&self.current),
-            Generation::Previous => self.previous.as_ref(),
+            Generation::Previous => self.previous.as_deref(),
         }
     }
 
@@ -67,14 +68,14 @@ impl Ice {
         } else {
             self.previous
                 .as_ref()
-                .is_some_and(is)
+                .is_some_and(|previous| is(previous))
                 .then_some(Generation::Previous)
         }
     }
 
     /// All that are valid.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Credentials> {
-        core::iter::once(&self.current).chain(&self.previous)
+        core::iter::once(&*self.current).chain(self.previous.as_deref())
     }
 
     /// Takes a changed description in. Returns the credentials that are no
@@ -88,7 +89,7 @@ impl Ice {
         if self.previous.as_ref().is_some_and(|old| old.is(local)) {
             return None;
         }
-        let new = Credentials::new(local, remote)?;
+        let new = Box::new(Credentials::new(local, remote)?);
         let replaced = core::mem::replace(&mut self.current, new);
         // Credentials nobody has used yet give way; proven ones stay.
         let dropped = match &self.previous {
@@ -102,7 +103,11 @@ impl Ice {
     }
 
     /// Notes a good check. Returns the old credentials when they end by it.
-    pub(crate) fn heard(&mut self, now: Instant, generation: Generation) -> Option<Credentials> {
+    pub(crate) fn heard(
+        &mut self,
+        now: Instant,
+        generation: Generation,
+    ) -> Option<Box<Credentials>> {
         self.heard = now;
         self.connected = true;
         match generation {
@@ -122,5 +127,5 @@ pub(crate) enum Restart {
     /// The credentials are the same.
     No,
     /// New ones were added, and these ended.
-    Yes { dropped: Option<Credentials> },
+    Yes { dropped: Option<Box<Credentials>> },
 }

@@ -24,10 +24,12 @@ pub(crate) struct Keyframes {
 
 impl Keyframes {
     fn pause(&self, rtt: Option<Duration>) -> Duration {
-        let pause = match self.tries {
-            0..=PROMPT_TRIES => FIRST,
-            0..=TRIES => LATER,
-            _ => SELDOM,
+        let pause = if self.tries <= PROMPT_TRIES {
+            FIRST
+        } else if self.tries <= TRIES {
+            LATER
+        } else {
+            SELDOM
         };
         pause.max(rtt.unwrap_or_default() * 2)
     }

@@ -1,0 +1,8 @@
+//! What a forwarder does with what arrives.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod checks;
+mod streams;
