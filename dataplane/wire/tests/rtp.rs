@@ -16,7 +16,7 @@ const HEADER: HeaderWriter = HeaderWriter {
 
 fn written(header: HeaderWriter, extensions: &[(u8, &[u8])], payload: &[u8]) -> Vec<u8> {
     let mut packet = vec![0xEE; 2048];
-    let len = header.write(&mut packet, extensions).unwrap();
+    let len = header.write(&mut packet, extensions).expect("room for it");
     assert_eq!(len, HeaderWriter::len(extensions));
     packet.truncate(len);
     packet.extend_from_slice(payload);

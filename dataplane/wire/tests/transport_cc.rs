@@ -13,7 +13,7 @@ fn at(micros: u64) -> Instant {
 fn feedback(datagram: &[u8]) -> TransportCc<'_> {
     match Compound::new(datagram).next() {
         Some(Packet::TransportCc(feedback)) => feedback,
-        other => panic!("no feedback: {other:?}"),
+        other => unreachable!("no feedback: {other:?}"),
     }
 }
 
@@ -21,7 +21,7 @@ fn written(arrivals: &[(u16, Instant)]) -> (Vec<u8>, usize) {
     let mut buffer = [0xEE; 1200];
     let mut writer = Writer::new(&mut buffer);
     let told = writer.transport_cc(1, 2, 3, arrivals.iter().copied());
-    (writer.as_bytes().to_vec(), told.unwrap())
+    (writer.as_bytes().to_vec(), told.expect("room for one"))
 }
 
 #[test]
