@@ -5,4 +5,5 @@
 mod support;
 
 mod checks;
+mod feedback;
 mod streams;
