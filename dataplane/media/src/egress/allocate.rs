@@ -72,6 +72,8 @@ pub(crate) struct Claim {
     pub(crate) has: Option<Target>,
     /// Steps it gets, counted from the bottom.
     pub(crate) steps: u8,
+    /// As of before a trial.
+    before: u8,
     /// The caller's own.
     pub(crate) index: u32,
 }
@@ -83,6 +85,7 @@ impl Claim {
             priority,
             has,
             steps: 0,
+            before: 0,
             index: 0,
         }
     }
@@ -164,6 +167,7 @@ pub(crate) fn allocate(
     raise(available, claims, 100, |_, step| step == 1);
     if !rests {
         raise(available, claims, MARGIN, |_, _| true);
+        yield_to_priority(available, claims);
     }
     if !known {
         for claim in claims.iter_mut() {
@@ -192,6 +196,41 @@ fn keeps(now: Instant, available: u64, used: u64, steadiness: &mut Steadiness) -
     }
     steadiness.short = None;
     false
+}
+
+/// Takes from who matters less what who matters more could use: what a fresh
+/// beginning would give, if it differs in that.
+fn yield_to_priority(available: u64, claims: &mut [Claim]) {
+    let mixed = claims
+        .first()
+        .zip(claims.last())
+        .is_some_and(|(first, last)| first.priority != last.priority);
+    if !mixed || claims.iter().all(|claim| claim.steps == claim.ladder.len) {
+        return;
+    }
+    for claim in claims.iter_mut() {
+        claim.before = core::mem::take(&mut claim.steps);
+    }
+    raise(available, claims, MARGIN, |_, _| true);
+    let gains = claims
+        .iter()
+        .filter(|claim| claim.steps > claim.before)
+        .map(|claim| claim.priority)
+        .max();
+    let loses = claims
+        .iter()
+        .filter(|claim| claim.steps < claim.before)
+        .map(|claim| claim.priority)
+        .max();
+    let better = match (gains, loses) {
+        (Some(gains), Some(loses)) => gains > loses,
+        _ => false,
+    };
+    if !better {
+        for claim in claims.iter_mut() {
+            claim.steps = claim.before;
+        }
+    }
 }
 
 fn lowered(now: Instant, steadiness: &mut Steadiness) {

@@ -1,0 +1,81 @@
+//! A way with a delay, a bottleneck and loss.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use forebay_wire::clock::Instant;
+
+use super::Dice;
+
+pub struct Link {
+    pub delay: Duration,
+    /// Bits per second.
+    pub rate: Option<u64>,
+    /// What the queue before the bottleneck holds.
+    pub queue: Duration,
+    /// Of a thousand.
+    pub loss: u64,
+    /// Of a thousand: late by another delay.
+    pub reorder: u64,
+    pub dice: Dice,
+    free_at: Instant,
+    flying: VecDeque<(Instant, Vec<u8>)>,
+    pub dropped: u64,
+    pub bytes: u64,
+}
+
+impl Link {
+    pub fn new(delay: u64, rate: Option<u64>) -> Self {
+        Self {
+            delay: Duration::from_millis(delay),
+            rate,
+            queue: Duration::from_millis(300),
+            loss: 0,
+            reorder: 0,
+            dice: Dice(delay + 77),
+            free_at: Instant::default(),
+            flying: VecDeque::new(),
+            dropped: 0,
+            bytes: 0,
+        }
+    }
+
+    pub fn lossy(mut self, per_mille: u64) -> Self {
+        self.loss = per_mille;
+        self
+    }
+
+    pub fn push(&mut self, now: Instant, datagram: Vec<u8>) {
+        if self.dice.chance(self.loss) {
+            self.dropped += 1;
+            return;
+        }
+        let mut at = now;
+        if let Some(rate) = self.rate {
+            let begin = self.free_at.max(now);
+            if begin.since(now) > self.queue {
+                self.dropped += 1;
+                return;
+            }
+            let bits = (datagram.len() as u64 + 28) * 8;
+            self.free_at = begin + Duration::from_nanos(bits * 1_000_000_000 / rate);
+            at = self.free_at;
+        }
+        self.bytes += datagram.len() as u64;
+        let late = if self.dice.chance(self.reorder) {
+            Duration::from_millis(1 + self.dice.roll() % 30)
+        } else {
+            Duration::ZERO
+        };
+        let at = at + self.delay + late;
+        let place = self.flying.partition_point(|(other, _)| *other <= at);
+        self.flying.insert(place, (at, datagram));
+    }
+
+    pub fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
+        match self.flying.front() {
+            Some((at, _)) if *at <= now => self.flying.pop_front(),
+            _ => None,
+        }
+    }
+}

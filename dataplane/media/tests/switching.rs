@@ -1,0 +1,110 @@
+//! Switches between encodings and layers leave nothing that cannot be decoded.
+
+mod call;
+
+use std::time::Duration;
+
+use call::Call;
+use call::encoder::Encoder;
+use call::link::Link;
+use forebay_media::{Change, Codec, LayerCap, SubscriptionConfig};
+
+/// Fifty switches by cap, at all moments of a frame.
+fn fifty_switches(codec: Codec, rates: &[u64], temporal: u8, spatial: u8) -> Call {
+    let mut call = Call::new(7);
+    let publisher = call.add_publisher(Encoder::new(codec, rates, temporal, spatial));
+    let subscriber = call.add_subscriber(Link::new(20, Some(20_000_000)));
+    call.subscribe(subscriber, publisher);
+    call.run(Duration::from_secs(6));
+    let top = (rates.len() as u8).max(spatial) - 1;
+    let mut switches = 0;
+    let mut spatial_cap = 0;
+    while switches < 50 {
+        let cap = LayerCap {
+            spatial: spatial_cap,
+            temporal: (call.dice.roll() % u64::from(temporal.max(1))) as u8,
+        };
+        spatial_cap =
+            (spatial_cap + 1 + (call.dice.roll() % u64::from(top.max(1))) as u8) % (top + 1);
+        let config = SubscriptionConfig {
+            cap,
+            ..call.subscription(subscriber, publisher)
+        };
+        call.apply(Change::SetSubscription(config));
+        let pause = 700 + call.dice.roll() % 400;
+        call.run(Duration::from_millis(pause));
+        switches += 1;
+    }
+    call.run(Duration::from_secs(1));
+    call
+}
+
+fn check(call: &Call, least: usize) {
+    let decoder = call.subscribers[0].decoder(0);
+    assert_eq!(decoder.undecodable(), Vec::new());
+    decoder.check_continuity();
+    let runs = decoder.encodings_shown();
+    assert!(
+        runs.len() >= least,
+        "only {} switches: {runs:?}",
+        runs.len()
+    );
+    let from = decoder.shown[0].0;
+    let freeze = decoder.longest_freeze(from);
+    assert!(freeze < Duration::from_millis(250), "froze for {freeze:?}");
+    assert_eq!(call.subscribers[0].streams[&5000].refreshes, 0);
+}
+
+#[test]
+fn vp8_simulcast_with_temporal_layers() {
+    let call = fifty_switches(Codec::Vp8, &[150_000, 500_000, 1_500_000], 3, 1);
+    check(&call, 35);
+}
+
+#[test]
+fn h264_simulcast() {
+    let call = fifty_switches(Codec::H264, &[150_000, 500_000, 1_500_000], 1, 1);
+    check(&call, 35);
+}
+
+#[test]
+fn av1_simulcast_with_dependency_descriptors() {
+    let call = fifty_switches(Codec::Av1, &[150_000, 500_000, 1_200_000], 2, 1);
+    check(&call, 35);
+    // Frame numbers rise across encodings, as receivers unwrap them.
+    let decoder = call.subscribers[0].decoder(0);
+    let mut last = None;
+    for got in decoder.packets.values() {
+        let descriptor = got.descriptor.as_ref().expect("handed on");
+        let number = u16::from_be_bytes([descriptor[1], descriptor[2]]);
+        if let Some((last, timestamp)) = last {
+            let ahead = number.wrapping_sub(last) as i16;
+            if timestamp == got.timestamp {
+                assert_eq!(ahead, 0);
+            } else {
+                assert!(ahead > 0, "frame number leaps by {ahead}");
+            }
+        }
+        last = Some((number, got.timestamp));
+    }
+}
+
+#[test]
+fn vp9_spatial_layers() {
+    let call = fifty_switches(Codec::Vp9, &[1_800_000], 3, 3);
+    let decoder = call.subscribers[0].decoder(0);
+    assert_eq!(decoder.undecodable(), Vec::new());
+    decoder.check_continuity();
+}
+
+#[test]
+fn sound_passes() {
+    let mut call = Call::new(3);
+    let publisher = call.add_publisher(Encoder::new(Codec::Opus, &[32_000], 1, 1));
+    let subscriber = call.add_subscriber(Link::new(20, None));
+    call.subscribe(subscriber, publisher);
+    call.run(Duration::from_secs(5));
+    let decoder = call.subscribers[0].decoder(0);
+    decoder.check_continuity();
+    assert!(decoder.shown.len() > 240, "{}", decoder.shown.len());
+}
