@@ -4,11 +4,13 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 
 use forebay_engine::{Ecn, RxBatch, RxSlot};
+use forebay_media::srtp::Profile;
 use forebay_turn::SocketId;
 use forebay_wire::stun::Message;
 
 use crate::host::client::{Client, channel_data, send_indication};
 use crate::host::{Host, config};
+use crate::srtp::{Protect, Unprotect};
 
 /// Something that can be repeated.
 pub(crate) trait Case {
@@ -57,6 +59,27 @@ pub(crate) const CASES: &[(&str, Make)] = &[
     ("channel not bound", || to_peer(Wrap::Unbound, 1, 1)),
     ("Allocate, challenged", || Box::new(Challenge::new())),
     ("Allocate, authenticated", || Box::new(Allocate::new())),
+    ("SRTP protect, CM-80", || {
+        Protect::in_place(Profile::AesCm128HmacSha1_80)
+    }),
+    ("SRTP protect, GCM-128", || {
+        Protect::in_place(Profile::AeadAes128Gcm)
+    }),
+    ("SRTP protect, GCM-256", || {
+        Protect::in_place(Profile::AeadAes256Gcm)
+    }),
+    ("SRTP protect and copy, GCM-128", || {
+        Protect::copying(Profile::AeadAes128Gcm)
+    }),
+    ("SRTP unprotect, CM-80", || {
+        Unprotect::boxed(Profile::AesCm128HmacSha1_80)
+    }),
+    ("SRTP unprotect, GCM-128", || {
+        Unprotect::boxed(Profile::AeadAes128Gcm)
+    }),
+    ("SRTP unprotect, GCM-256", || {
+        Unprotect::boxed(Profile::AeadAes256Gcm)
+    }),
 ];
 
 const CHANNEL: u16 = 0x4000;

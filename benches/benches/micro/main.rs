@@ -6,6 +6,7 @@ mod callgrind;
 mod cases;
 #[path = "../../../dataplane/engine/tests/host/mod.rs"]
 mod host;
+mod srtp;
 
 use std::alloc::System;
 use std::process::ExitCode;

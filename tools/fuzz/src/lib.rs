@@ -5,9 +5,11 @@
 mod channel_data;
 mod config;
 mod demux;
+mod dtls;
 mod ipc;
 mod send_indication;
 mod shard;
+mod srtp;
 mod stun;
 
 /// A function to fuzz and the name of its folder in `corpus/`.
@@ -20,7 +22,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -34,6 +36,10 @@ pub const TARGETS: [Target; 7] = [
         run: demux::run,
     },
     Target {
+        name: "dtls",
+        run: dtls::run,
+    },
+    Target {
         name: "ipc",
         run: ipc::run,
     },
@@ -44,6 +50,10 @@ pub const TARGETS: [Target; 7] = [
     Target {
         name: "shard",
         run: shard::run,
+    },
+    Target {
+        name: "srtp",
+        run: srtp::run,
     },
     Target {
         name: "stun",

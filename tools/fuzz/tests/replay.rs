@@ -126,4 +126,4 @@ macro_rules! replays {
     };
 }
 
-replays!(channel_data config demux ipc send_indication shard stun);
+replays!(channel_data config demux dtls ipc send_indication shard srtp stun);

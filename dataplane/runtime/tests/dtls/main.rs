@@ -3,5 +3,6 @@
 
 mod attacks;
 mod handshakes;
+mod others;
 mod peer;
 mod service;
