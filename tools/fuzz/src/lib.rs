@@ -3,10 +3,13 @@
 //! in `tests/` run the same functions over the same corpus.
 
 mod channel_data;
+mod codec;
 mod config;
 mod demux;
 mod dtls;
 mod ipc;
+mod rtcp;
+mod rtp;
 mod send_indication;
 mod shard;
 mod srtp;
@@ -22,10 +25,18 @@ pub struct Target {
 }
 
 /// Every target.
+<<<<<<< HEAD
 pub const TARGETS: [Target; 9] = [
+=======
+pub const TARGETS: [Target; 10] = [
+>>>>>>> 43d93c1 (Fuzz RTP, RTCP and codec parsing)
     Target {
         name: "channel_data",
         run: channel_data::run,
+    },
+    Target {
+        name: "codec",
+        run: codec::run,
     },
     Target {
         name: "config",
@@ -42,6 +53,14 @@ pub const TARGETS: [Target; 9] = [
     Target {
         name: "ipc",
         run: ipc::run,
+    },
+    Target {
+        name: "rtcp",
+        run: rtcp::run,
+    },
+    Target {
+        name: "rtp",
+        run: rtp::run,
     },
     Target {
         name: "send_indication",
