@@ -25,11 +25,7 @@ pub struct Target {
 }
 
 /// Every target.
-<<<<<<< HEAD
-pub const TARGETS: [Target; 9] = [
-=======
-pub const TARGETS: [Target; 10] = [
->>>>>>> 43d93c1 (Fuzz RTP, RTCP and codec parsing)
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "channel_data",
         run: channel_data::run,

@@ -126,8 +126,4 @@ macro_rules! replays {
     };
 }
 
-<<<<<<< HEAD
-replays!(channel_data config demux dtls ipc send_indication shard srtp stun);
-=======
-replays!(channel_data codec config demux ipc rtcp rtp send_indication shard stun);
->>>>>>> 43d93c1 (Fuzz RTP, RTCP and codec parsing)
+replays!(channel_data codec config demux dtls ipc rtcp rtp send_indication shard srtp stun);
