@@ -13,5 +13,6 @@ mod run;
 pub mod sdp;
 pub mod secret_file;
 pub mod settings;
+pub mod whip;
 
 pub use run::{StartError, run};

@@ -12,6 +12,7 @@ mod attributes;
 mod codecs;
 mod description;
 mod extensions;
+mod fragment;
 mod publisher;
 mod simulcast;
 mod subscriber;
@@ -23,6 +24,7 @@ use std::net::SocketAddr;
 use forebay_ipc::media::{Encoding, Extensions, Fingerprint, TrackKind};
 
 pub use codecs::{AcceptedCodec, CodecPolicy, Format, NegotiatedCodec, VideoCodec, payload_map};
+pub use fragment::{Fragment, restarted};
 pub use publisher::{PublisherNote, PublisherOffer};
 pub use subscriber::{SubscriberNote, SubscriberState};
 pub use viewer::ViewerOffer;

@@ -8,7 +8,7 @@ use super::attributes::Direction;
 use super::codecs::{CodecPolicy, NegotiatedCodec};
 use super::extensions::{RID, Sender};
 use super::simulcast::sending;
-use super::{LocalTransport, NegotiatedPublisher, NegotiatedTrack, SdpError};
+use super::{LocalTransport, NegotiatedPublisher, NegotiatedTrack, RemoteTransport, SdpError};
 
 /// A parsed offer.
 #[derive(Debug, Clone)]
@@ -32,6 +32,11 @@ impl PublisherOffer {
     /// Reads an offer of at most [`MAX`](super::MAX) bytes.
     pub fn parse(text: &str) -> Result<Self, SdpError> {
         Offer::parse(text).map(|offer| Self { offer })
+    }
+
+    /// The publisher's end.
+    pub fn remote(&self) -> &RemoteTransport {
+        &self.offer.remote
     }
 
     /// To compare the next offer with.
