@@ -10,6 +10,7 @@ mod dtls;
 mod ipc;
 mod rtcp;
 mod rtp;
+mod sdp;
 mod send_indication;
 mod shard;
 mod srtp;
@@ -25,7 +26,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 13] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -57,6 +58,10 @@ pub const TARGETS: [Target; 12] = [
     Target {
         name: "rtp",
         run: rtp::run,
+    },
+    Target {
+        name: "sdp",
+        run: sdp::run,
     },
     Target {
         name: "send_indication",
