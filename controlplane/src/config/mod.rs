@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 pub use sections::{
-    Api, Dataplane, Level, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayCheck,
+    Api, Dataplane, Level, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayCheck, RoomPage,
     SecretSource, Turn,
 };
 
@@ -28,6 +28,8 @@ pub struct Config {
     pub api: Api,
     /// `[relay_check]`
     pub relay_check: RelayCheck,
+    /// `[room_page]`
+    pub room_page: RoomPage,
     /// `[limits]`
     pub limits: Limits,
     /// `[metrics]`
@@ -44,6 +46,7 @@ pub const SECTIONS: &[keys::Section] = &[
     Peers::SECTION,
     Api::SECTION,
     RelayCheck::SECTION,
+    RoomPage::SECTION,
     Limits::SECTION,
     Metrics::SECTION,
     Log::SECTION,

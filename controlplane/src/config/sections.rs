@@ -91,6 +91,14 @@ section! {
 }
 
 section! {
+    /// The page that makes calls in rooms.
+    RoomPage "room_page" {
+        /// Whether it is served at `/room`.
+        enabled: bool = true, Default "true";
+    }
+}
+
+section! {
     /// What strangers may cost.
     Limits "limits" {
         /// API requests a client address (IPv6: a /64) may make in a second...

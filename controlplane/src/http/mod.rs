@@ -151,7 +151,7 @@ const SAFETY: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// Routes as label values: the page's files count as one.
+/// Routes as label values: the pages' files count as one.
 fn known_route(pattern: &str) -> &'static str {
     match pattern {
         "/v1/turn/credentials" => "/v1/turn/credentials",
