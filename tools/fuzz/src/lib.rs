@@ -7,6 +7,7 @@ mod codec;
 mod config;
 mod demux;
 mod dtls;
+mod forwarder;
 mod ipc;
 mod rtcp;
 mod rtp;
@@ -26,7 +27,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -46,6 +47,10 @@ pub const TARGETS: [Target; 13] = [
     Target {
         name: "dtls",
         run: dtls::run,
+    },
+    Target {
+        name: "forwarder",
+        run: forwarder::run,
     },
     Target {
         name: "ipc",
