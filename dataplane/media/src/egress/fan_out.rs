@@ -7,7 +7,7 @@ use forebay_wire::clock::Instant;
 use super::Egress;
 use super::header::send_time;
 use super::prepare::prepare;
-use super::stream::{Moment, Outcome, Stream};
+use super::stream::{Moment, Outcome, Seal, Stream};
 use crate::event::Event;
 use crate::forwarder::Progress;
 use crate::output::Output;
@@ -94,9 +94,12 @@ impl Egress {
                     progress = Progress::More;
                     break;
                 };
-                let number = sender.estimator.next_number();
-                let outcome =
-                    stream.send(&moment, track, packet, prepared, outbound, number, buffer);
+                let into = Seal {
+                    outbound,
+                    number: sender.estimator.next_number(),
+                    buffer,
+                };
+                let outcome = stream.send(&moment, track, packet, prepared, into);
                 let len = match outcome {
                     Outcome::Nothing => continue,
                     Outcome::Sent(len) => len,

@@ -7,7 +7,7 @@ use forebay_wire::rtcp::{Compound, Nack, Packet, ReportBlock, TransportCc};
 use super::estimate::Fate;
 use super::fan_out::MAX_DATAGRAM;
 use super::header::send_time;
-use super::stream::{Moment, Stream};
+use super::stream::{Moment, Seal, Stream};
 use super::{Egress, StreamSlot};
 use crate::output::Output;
 use crate::queue::Timer;
@@ -209,16 +209,12 @@ impl Egress {
             let Some(buffer) = out.reserve(room) else {
                 return;
             };
-            let wide = sender.estimator.next_number();
-            if let Some(len) = stream.repeat(
-                &moment,
-                &track.codecs,
-                number,
-                &found,
+            let into = Seal {
                 outbound,
-                wide,
+                number: sender.estimator.next_number(),
                 buffer,
-            ) {
+            };
+            if let Some(len) = stream.repeat(&moment, &track.codecs, number, &found, into) {
                 out.commit(session.0, path, len);
                 if stream.template.counts() {
                     sender.estimator.sent(now, len);

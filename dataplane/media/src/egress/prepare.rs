@@ -62,7 +62,7 @@ fn pad_frame(run: &Run<'_>, prepared: &mut [Prepared], from: usize) {
     let size = |at: usize, prepared: &Prepared| -> u16 {
         let packet = &run.packets[run.order[from + at] as usize];
         // Elements differ within a frame, too; they are rounded to words.
-        packet.payload.len + (prepared.elements + 3) / 4 * 4
+        packet.payload.len + prepared.elements.next_multiple_of(4)
     };
     let Some(most) = prepared
         .iter()
@@ -72,10 +72,10 @@ fn pad_frame(run: &Run<'_>, prepared: &mut [Prepared], from: usize) {
     else {
         return;
     };
-    for at in 0..prepared.len() {
-        let short = most - size(at, &prepared[at]);
+    for (at, prepared) in prepared.iter_mut().enumerate() {
+        let short = most - size(at, prepared);
         if short <= EVEN_OUT {
-            prepared[at].padding = short as u8;
+            prepared.padding = short as u8;
         }
     }
 }

@@ -9,7 +9,7 @@ use forebay_wire::rtp::rtx;
 use super::header::{Elements, Fields, MAX_HEADER};
 use super::numbering::Origin;
 use super::picture::Picture;
-use super::stream::{MAX_CODECS, Moment, Stream, pad};
+use super::stream::{MAX_CODECS, Moment, Seal, Stream, pad};
 use crate::cache::{Cache, Cached, PacketName};
 use crate::describe::{Codec, PublishedCodec};
 use crate::srtp::Outbound;
@@ -124,10 +124,13 @@ impl Stream {
         codecs: &[PublishedCodec],
         number: u16,
         (origin, cached): &(Origin, Cached<'_>),
-        outbound: &Outbound,
-        transport: u16,
-        buffer: &mut [u8],
+        into: Seal<'_>,
     ) -> Option<usize> {
+        let Seal {
+            outbound,
+            number: transport,
+            buffer,
+        } = into;
         let payload_type = self
             .payload_types
             .get(usize::from(cached.codec))?
@@ -175,11 +178,14 @@ impl Stream {
     pub(super) fn padding(
         &mut self,
         moment: &Moment<'_>,
-        outbound: &Outbound,
-        transport: u16,
         padding: u8,
-        buffer: &mut [u8],
+        into: Seal<'_>,
     ) -> Option<usize> {
+        let Seal {
+            outbound,
+            number: transport,
+            buffer,
+        } = into;
         let (timestamp, _) = self.clock.last()?;
         let mapped = self.payload_types[usize::from(self.codec) % MAX_CODECS]?;
         let (template, payload_type, index) = match (&mut self.rtx, mapped.rtx) {

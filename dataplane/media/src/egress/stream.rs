@@ -10,7 +10,7 @@ use super::numbering::{Numbering, Shifts, Source};
 use super::picture::Pictures;
 use super::prepare::{Prepared, elements, ends_picture};
 use super::resend::Repeats;
-use super::select::{Selector, Step, Target};
+use super::select::{Selector, Step};
 use crate::describe::{PayloadMap, PublishedCodec, TrackKind};
 use crate::ids::{Ssrc, SubscriptionKey};
 use crate::packet::Packet;
@@ -99,6 +99,14 @@ pub(super) struct Moment<'a> {
     pub(super) memory: &'a [u8],
 }
 
+/// Where a packet is written, and what seals it.
+pub(super) struct Seal<'a> {
+    pub(super) outbound: &'a Outbound,
+    /// Its transport-wide number.
+    pub(super) number: u16,
+    pub(super) buffer: &'a mut [u8],
+}
+
 /// What became of a packet.
 pub(super) enum Outcome {
     /// So many bytes are to be committed.
@@ -144,7 +152,7 @@ impl Stream {
         len.max(MAX_HEADER + Outbound::RTP_OVERHEAD + usize::from(u8::MAX))
     }
 
-    /// Forwards a packet into `buffer`, which has [`room`](Self::room).
+    /// Forwards a packet into a buffer that has [`room`](Self::room).
     #[inline]
     pub(super) fn send(
         &mut self,
@@ -152,10 +160,13 @@ impl Stream {
         track: &Track,
         packet: &Packet,
         prepared: &Prepared,
-        outbound: &Outbound,
-        transport: u16,
-        buffer: &mut [u8],
+        into: Seal<'_>,
     ) -> Outcome {
+        let Seal {
+            outbound,
+            number,
+            buffer,
+        } = into;
         let Some(mapped) = self.payload_types[usize::from(packet.codec) % MAX_CODECS] else {
             return Outcome::Nothing;
         };
@@ -206,7 +217,7 @@ impl Stream {
             payload_type: mapped.to,
             sequence: place.index as u16,
             timestamp,
-            transport,
+            transport: number,
             send_time: moment.send_time,
             elements: if fill {
                 Default::default()
@@ -287,7 +298,7 @@ impl Stream {
     pub(super) fn layer(&self) -> Option<(u8, u8)> {
         self.selector
             .current()
-            .map(|current: Target| (current.encoding.max(current.spatial), current.temporal))
+            .map(|current| (current.encoding.max(current.spatial), current.temporal))
     }
 
     /// Added to the timestamps of the current source.

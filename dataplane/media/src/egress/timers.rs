@@ -11,7 +11,7 @@ use super::fan_out::{MAX_DATAGRAM, tell};
 use super::header::{MAX_HEADER, send_time};
 use super::select::Target;
 use super::sender::{Wish, ladder};
-use super::stream::{Moment, Stream, reference};
+use super::stream::{Moment, Seal, Stream, reference};
 use super::{Egress, StreamSlot};
 use crate::describe::{Mode, TrackKind};
 use crate::event::Event;
@@ -283,8 +283,12 @@ impl Egress {
             let Some(buffer) = out.reserve(room) else {
                 return;
             };
-            let number = sender.estimator.next_number();
-            let Some(len) = stream.padding(&moment, outbound, number, PADDING, buffer) else {
+            let into = Seal {
+                outbound,
+                number: sender.estimator.next_number(),
+                buffer,
+            };
+            let Some(len) = stream.padding(&moment, PADDING, into) else {
                 return;
             };
             out.commit(session.0, path, len);
