@@ -4,10 +4,12 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 
 use forebay_engine::{Ecn, RxBatch, RxSlot};
+use forebay_media::Codec;
 use forebay_media::srtp::Profile;
 use forebay_turn::SocketId;
 use forebay_wire::stun::Message;
 
+use crate::fan_out::FanOut;
 use crate::host::client::{Client, channel_data, send_indication};
 use crate::host::{Host, config};
 use crate::srtp::{Protect, Unprotect};
@@ -55,6 +57,15 @@ pub(crate) const CASES: &[(&str, Make)] = &[
     }),
     ("Data indication, merged by 8", || {
         to_client(Wrap::Indication, 1, 8)
+    }),
+    ("VP8 frames of 8 to 100", || {
+        Box::new(FanOut::make(Codec::Vp8, 8, 1150, 100))
+    }),
+    ("H.264 frames of 8 to 100", || {
+        Box::new(FanOut::make(Codec::H264, 8, 1150, 100))
+    }),
+    ("single Opus packets to 100", || {
+        Box::new(FanOut::make(Codec::Opus, 1, 120, 100))
     }),
     ("channel not bound", || to_peer(Wrap::Unbound, 1, 1)),
     ("Allocate, challenged", || Box::new(Challenge::new())),

@@ -4,6 +4,7 @@
 
 mod callgrind;
 mod cases;
+mod fan_out;
 #[path = "../../../dataplane/engine/tests/host/mod.rs"]
 mod host;
 mod srtp;

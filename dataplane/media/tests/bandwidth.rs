@@ -213,3 +213,58 @@ fn paused_and_resumed() {
     assert!(decoder.packets.len() > before + 100);
     assert_eq!(decoder.undecodable(), Vec::new());
 }
+
+#[test]
+fn jitter_is_no_congestion() {
+    let mut link = Link::new(25, Some(20_000_000));
+    link.jitter = 12;
+    let mut call = video(link);
+    until(&mut call, 2, seconds(8));
+    let settled = call.now;
+    call.run(seconds(60));
+    let decoder = call.subscribers[0].decoder(0);
+    let low = decoder
+        .shown
+        .iter()
+        .filter(|shown| shown.0 >= settled && shown.1 != 2)
+        .count();
+    println!(
+        "{low} low; {:?}",
+        estimates(&call).iter().rev().take(8).collect::<Vec<_>>()
+    );
+    assert!(low < 300, "{low} pictures of lower layers");
+}
+
+#[test]
+fn a_dead_path_is_not_flooded() {
+    let mut call = video(Link::new(25, Some(5_000_000)));
+    until(&mut call, 2, seconds(8));
+    call.subscribers[0].link.loss = 1000;
+    call.run(seconds(15));
+    let before = call.forwarder.counters().forwarded_bytes;
+    call.run(seconds(5));
+    let rate = (call.forwarder.counters().forwarded_bytes - before) * 8 / 5;
+    assert!(rate < 400_000, "{rate} bit/s into nothing");
+    call.subscribers[0].link.loss = 0;
+    until(&mut call, 2, seconds(12));
+}
+
+#[test]
+fn a_policer_is_found_out() {
+    let mut link = Link::new(25, Some(5_000_000));
+    link.queue = Duration::from_millis(25);
+    let mut call = video(link);
+    until(&mut call, 2, seconds(8));
+    call.subscribers[0].link.rate = Some(300_000);
+    call.subscribers[0].link.queue = Duration::from_millis(40);
+    call.run(seconds(10));
+    let settled = call.now;
+    call.run(seconds(20));
+    assert_eq!(layer(&call), Some(0));
+    let decoder = call.subscribers[0].decoder(0);
+    let freeze = decoder.longest_freeze(settled);
+    println!("froze {freeze:?}");
+    assert!(freeze < Duration::from_millis(800), "froze for {freeze:?}");
+    call.subscribers[0].link.rate = Some(5_000_000);
+    until(&mut call, 2, seconds(10));
+}

@@ -8,6 +8,7 @@ use super::Egress;
 use super::header::send_time;
 use super::prepare::prepare;
 use super::stream::{Moment, Outcome, Seal, Stream};
+use crate::describe::TrackKind;
 use crate::event::Event;
 use crate::forwarder::Progress;
 use crate::output::Output;
@@ -137,7 +138,8 @@ pub(super) const MAX_DATAGRAM: usize = 1_500;
 /// Says what a subscriber gets, when it is something else than before.
 pub(super) fn tell(queue: &mut Queue, now: Instant, session: SessionSlot, stream: &mut Stream) {
     let layer = stream.layer();
-    if stream.only.is_some() || stream.told == Some(layer) {
+    let video = stream.kind == TrackKind::Video && stream.only.is_none();
+    if !video || stream.told == Some(layer) {
         return;
     }
     if queue.event(Event::Layer {

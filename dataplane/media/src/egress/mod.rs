@@ -19,6 +19,8 @@ mod select;
 mod sender;
 mod stream;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub(crate) use fan_out::Cursor;

@@ -114,14 +114,16 @@ impl Selector {
     }
 
     /// The encoding of which a keyframe is needed to reach the target.
+    /// `epoch`: which source feeds an encoding now.
     #[inline]
-    pub(crate) fn needs_keyframe(&self) -> Option<u8> {
-        let target = self.target?;
-        let reached = !self.free
-            && self.current.is_some_and(|source| {
-                source.encoding == target.encoding && self.spatial >= target.spatial
-            });
-        (!reached && !self.free).then_some(target.encoding)
+    pub(crate) fn needs_keyframe(&self, epoch: impl Fn(u8) -> Option<u16>) -> Option<u8> {
+        let target = self.target.filter(|_| !self.free)?;
+        let reached = self.current.is_some_and(|source| {
+            source.encoding == target.encoding
+                && epoch(source.encoding) == Some(source.epoch)
+                && self.spatial >= target.spatial
+        });
+        (!reached).then_some(target.encoding)
     }
 
     /// Whether packets of this source can mean anything now.
@@ -187,13 +189,14 @@ impl Selector {
         let frame = &packet.frame;
         if packet.timestamp != self.picture {
             self.picture = packet.timestamp;
-            // A source that is about to be left keeps its layers.
-            if let Some(target) = self.target
-                && self
-                    .current
-                    .is_some_and(|source| source.encoding == target.encoding)
-            {
-                self.follow(codec, packet, target);
+            if let (Some(target), Some(source)) = (self.target, self.current) {
+                if source.encoding == target.encoding {
+                    self.follow(codec, packet, target);
+                } else if source.encoding > target.encoding {
+                    // Too much for the path until the lower one's keyframe
+                    // comes: as little as possible.
+                    self.temporal = 0;
+                }
             }
         }
         if frame.temporal > self.temporal || frame.spatial > self.spatial {

@@ -9,6 +9,7 @@ use super::resend::Repeats;
 use super::select::Selector;
 use super::sender::{MAX_SSRCS, Sender};
 use super::stream::{Heard, MAX_CODECS, Rtx, Sent, Stream};
+use super::timers::whole;
 use super::{Egress, StreamSlot, Subscription, SubscriptionSlot};
 use crate::describe::{Codec, Mode, SubscriptionConfig, TrackKind};
 use crate::forwarder::Refusal;
@@ -77,16 +78,21 @@ impl Egress {
                 continue;
             };
             let key = stream.subscription;
+            let mut paused = false;
             if let Some(subscription) = self
                 .keys
                 .get(key.0)
                 .and_then(|slot| self.subscriptions.get(slot))
             {
+                paused = subscription.config.paused;
                 stream.set_payload_types(&subscription.config.payload_types, &found.codecs);
             }
             if found.muted {
                 // What is missed meanwhile cannot be decoded around.
-                stream.selector.restart(now);
+                stream.selector.set_target(now, None);
+            } else if found.kind == TrackKind::Audio && !paused {
+                // A word must not wait for the next look.
+                stream.selector.set_target(now, Some(whole(0)));
             }
             world.queue.arm(stream.session, Timer::Estimate, now);
         }

@@ -19,7 +19,7 @@ use crate::output::Output;
 use crate::queue::Timer;
 use crate::srtp::Outbound;
 use crate::tables::{SessionSlot, Slot};
-use crate::track::{MAX_LAYERS, Track};
+use crate::track::{Encoding, MAX_LAYERS, Track};
 use crate::transport::ntp;
 use crate::world::World;
 
@@ -55,7 +55,7 @@ impl Egress {
 
     fn look(&mut self, world: &mut World<'_>, session: SessionSlot, out: &mut impl Output) {
         let now = world.now.instant;
-        let Some(Some(sender)) = self.senders.get(session.index()) else {
+        let Some(Some(sender)) = self.senders.get_mut(session.index()) else {
             return;
         };
         if sender.streams.is_empty() {
@@ -70,6 +70,7 @@ impl Egress {
         if !ready {
             return;
         }
+        sender.estimator.on_tick(now);
         if sender.shared.is_none_or(|at| now.since(at) >= SHARE) {
             self.share(world, session);
         }
@@ -161,11 +162,15 @@ impl Egress {
             let Some(stream) = self.streams.get(*slot) else {
                 continue;
             };
-            if let Some(encoding) = stream.selector.needs_keyframe()
-                && world
-                    .tracks
-                    .get(stream.track)
-                    .is_some_and(|track| arrives(track, encoding))
+            let Some(track) = world.tracks.get(stream.track) else {
+                continue;
+            };
+            let epoch = |encoding| {
+                let encoding: &Encoding = track.encodings.get(usize::from(encoding))?;
+                Some(encoding.epoch)
+            };
+            if let Some(encoding) = stream.selector.needs_keyframe(epoch)
+                && arrives(track, encoding)
             {
                 world.request_keyframe(stream.track, encoding);
             }

@@ -17,6 +17,9 @@ pub struct Link {
     pub loss: u64,
     /// Of a thousand: late by another delay.
     pub reorder: u64,
+    /// Milliseconds, at most, by which the delay varies; order is kept.
+    pub jitter: u64,
+    last: Instant,
     pub dice: Dice,
     free_at: Instant,
     flying: VecDeque<(Instant, Vec<u8>)>,
@@ -32,6 +35,8 @@ impl Link {
             queue: Duration::from_millis(300),
             loss: 0,
             reorder: 0,
+            jitter: 0,
+            last: Instant::default(),
             dice: Dice(delay + 77),
             free_at: Instant::default(),
             flying: VecDeque::new(),
@@ -67,7 +72,12 @@ impl Link {
         } else {
             Duration::ZERO
         };
-        let at = at + self.delay + late;
+        let mut at = at + self.delay + late;
+        if self.jitter > 0 {
+            let more = self.dice.roll() % (self.jitter * 1_000);
+            at = (at + Duration::from_micros(more)).max(self.last);
+            self.last = at;
+        }
         let place = self.flying.partition_point(|(other, _)| *other <= at);
         self.flying.insert(place, (at, datagram));
     }

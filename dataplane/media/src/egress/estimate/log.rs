@@ -47,6 +47,11 @@ impl SendLog {
         self.next as u16
     }
 
+    /// Packets noted so far.
+    pub(crate) fn count(&self) -> u64 {
+        self.next
+    }
+
     /// Notes the next packet.
     #[inline]
     pub(crate) fn push(&mut self, now: Instant, size: usize, cluster: Cluster) {

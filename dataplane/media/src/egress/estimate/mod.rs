@@ -18,6 +18,9 @@ use trend::{Trend, Usage};
 
 /// A receiver's own bound (REMB) holds this long.
 const BOUND_LIFE: Duration = Duration::from_secs(5);
+/// Without feedback for so long, and for so many packets, less is sent.
+const SILENCE: Duration = Duration::from_millis(1_500);
+const SILENT_PACKETS: u64 = 20;
 /// Between two steps of a probe's padding.
 pub(crate) const STEP: Duration = Duration::from_millis(5);
 /// Used until a round-trip time is known.
@@ -43,8 +46,10 @@ pub(crate) struct Estimator {
     probe: Prober,
     bound: Option<(f64, Instant)>,
     max: f64,
-    /// Feedback has come at least once.
-    heard: bool,
+    /// When feedback came last, and how many packets had been sent by then.
+    heard: Option<(Instant, u64)>,
+    /// When silence was last acted upon.
+    silence: Option<Instant>,
     /// For send times as 64 bits.
     sent: i64,
     reference: Reference,
@@ -97,7 +102,8 @@ impl Estimator {
             probe: Prober::new(),
             bound: None,
             max: max as f64,
-            heard: false,
+            heard: None,
+            silence: None,
             sent: 0,
             reference: Reference::default(),
             wanted: None,
@@ -120,7 +126,7 @@ impl Estimator {
 
     /// Whether it rests on anything.
     pub(crate) fn heard(&self) -> bool {
-        self.heard
+        self.heard.is_some()
     }
 
     /// Loss of late, 0–1.
@@ -150,7 +156,7 @@ impl Estimator {
         reference: i64,
         fates: impl Iterator<Item = Fate>,
     ) {
-        self.heard = true;
+        self.heard = Some((now, self.log.count()));
         let turns = self.reference.turn(reference);
         let rtt = rtt.unwrap_or(FIRST_RTT);
         let before = self.estimate(now);
@@ -198,6 +204,18 @@ impl Estimator {
         }
     }
 
+    /// Now and then: a receiver that has fallen silent may get nothing at all.
+    pub(crate) fn on_tick(&mut self, now: Instant) {
+        let Some((heard, sent)) = self.heard else {
+            return;
+        };
+        let last = self.silence.unwrap_or(heard).max(heard);
+        if now.since(last) >= SILENCE && self.log.count() > sent + SILENT_PACKETS {
+            self.silence = Some(now);
+            self.delay.silent();
+        }
+    }
+
     /// Without transport-wide feedback: the share lost of so many packets,
     /// from a receiver report.
     pub(crate) fn on_loss(&mut self, now: Instant, rtt: Option<Duration>, lost: u32, total: u32) {
@@ -217,7 +235,7 @@ impl Estimator {
     pub(crate) fn on_bound(&mut self, now: Instant, bits_per_second: u64) {
         let bound = bits_per_second as f64;
         self.bound = Some((bound, now));
-        if !self.heard {
+        if self.heard.is_none() {
             self.delay.probed(now, bound);
         }
     }

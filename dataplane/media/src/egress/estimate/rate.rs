@@ -53,6 +53,11 @@ impl DelayBound {
         self.decreased
     }
 
+    /// Nothing comes back.
+    pub(crate) fn silent(&mut self) {
+        self.rate = (self.rate * 0.7).max(FLOOR);
+    }
+
     /// A probe has shown this much.
     pub(crate) fn probed(&mut self, now: Instant, rate: f64) {
         if rate > self.rate {
