@@ -2,6 +2,7 @@
 //! configuration or from this file, never from a request.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::link::LinkView;
+use crate::rooms::metrics::RoomMetrics;
 use crate::settings::Settings;
 
 /// Seconds; credentials take microseconds, an overloaded host seconds.
@@ -99,6 +101,8 @@ pub struct Metrics {
     pub reloads: Family<ReloadLabels, Counter>,
     /// Connections made to the data plane.
     pub dataplane_connections: Counter,
+    /// Of rooms.
+    pub rooms: Arc<RoomMetrics>,
     secret_not_after: Family<SecretLabels, Gauge>,
     connected: Gauge,
     reconciled: Gauge,
@@ -127,6 +131,7 @@ impl Metrics {
             connections_refused: Counter::default(),
             reloads: Family::default(),
             dataplane_connections: Counter::default(),
+            rooms: Arc::default(),
             secret_not_after: Family::default(),
             connected: Gauge::default(),
             reconciled: Gauge::default(),
@@ -224,6 +229,7 @@ impl Metrics {
             "Payload bytes that ended allocations had relayed, both directions",
             self.ended_bytes.clone(),
         );
+        self.rooms.register(&mut registry);
         for piece in ["credentials", "policy"] {
             let _ = self.generations.get_or_create(&PieceLabels { piece });
         }

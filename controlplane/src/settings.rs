@@ -9,8 +9,9 @@ use forebay_ipc::{Bytes, List, Prefix, RestSecret, Sensitive, Text, User, limits
 use ipnet::IpNet;
 
 use crate::api_keys::ApiKeys;
-use crate::config::{Config, ConfigError, SecretSource};
+use crate::config::{Config, ConfigError, SecretSource, TokenSource};
 use crate::secret_file;
+use crate::tokens::{TokenKey, TokenKeys};
 
 /// Everything a reload can change.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub users: List<User, { limits::USERS }>,
     /// API keys.
     pub api_keys: ApiKeys,
+    /// What signs access tokens.
+    pub token_keys: TokenKeys,
     /// Peers allowed.
     pub allow: List<Prefix, { limits::PREFIXES }>,
     /// Peers denied.
@@ -79,6 +82,13 @@ impl Settings {
             complaints.push(format!("api.keys_file: {why}"));
             ApiKeys::default()
         });
+        let mut token_keys = Vec::new();
+        for source in &config.api.token_keys {
+            match token_key(source, path) {
+                Ok(key) => token_keys.push(key),
+                Err(why) => complaints.push(format!("api.token_keys {:?}: {why}", source.id)),
+            }
+        }
         let mut bounded = |what: &str, length: usize, limit: usize| {
             if length > limit {
                 complaints.push(format!(
@@ -97,6 +107,7 @@ impl Settings {
             secrets: List::truncated(secrets),
             users: List::truncated(users),
             api_keys,
+            token_keys: TokenKeys(token_keys),
             allow: prefixes(&config.peers.allow),
             deny: prefixes(&config.peers.deny),
             config,
@@ -109,7 +120,8 @@ impl Settings {
         let named = turn.secrets.iter().map(|s| s.file.as_path());
         let named = named
             .chain(turn.users_file.as_deref())
-            .chain(self.config.api.keys_file.as_deref());
+            .chain(self.config.api.keys_file.as_deref())
+            .chain(self.config.api.token_keys.iter().map(|s| s.file.as_path()));
         named
             .map(|file| secret_file::locate(file, config))
             .chain([config.to_owned()])
@@ -143,19 +155,7 @@ pub fn unix_now() -> u64 {
 
 fn secret(source: &SecretSource, config: &Path) -> Result<RestSecret, String> {
     let id = Text::new(source.id.as_str()).map_err(|error| format!("the id: {error} bytes"))?;
-    let file = secret_file::locate(&source.file, config);
-    let text = secret_file::read(&file)?;
-    let key = text.trim_end_matches(['\r', '\n']);
-    let shown = file.display();
-    if key.is_empty() {
-        return Err(format!("{shown}: empty; fill it: openssl rand -hex 32"));
-    }
-    if key.lines().count() > 1 {
-        return Err(format!(
-            "{shown}: more than one line; it holds the secret alone"
-        ));
-    }
-    let key = Bytes::new(key).map_err(|error| format!("{shown}: {error} bytes"))?;
+    let key = secret_line(&secret_file::locate(&source.file, config))?;
     let not_after = source.not_after.as_deref().map(|text| {
         humantime::parse_rfc3339(text)
             .ok()
@@ -172,6 +172,43 @@ fn secret(source: &SecretSource, config: &Path) -> Result<RestSecret, String> {
         key: Sensitive::new(key),
         not_after: not_after.transpose()?,
     })
+}
+
+/// Characters a secret that signs tokens must have at least: HS256 wants as
+/// many bits as its hash has (RFC 7518 §3.2).
+const TOKEN_KEY_SHORTEST: usize = 32;
+
+fn token_key(source: &TokenSource, config: &Path) -> Result<TokenKey, String> {
+    let key = secret_line(&secret_file::locate(&source.file, config))?;
+    if source.id.is_empty() || source.id.len() > limits::NAME {
+        return Err(format!("the id must have 1 to {} bytes", limits::NAME));
+    }
+    if key.len() < TOKEN_KEY_SHORTEST {
+        return Err(format!(
+            "{}: a secret needs at least {TOKEN_KEY_SHORTEST} characters; try: openssl rand -hex 32",
+            source.file.display()
+        ));
+    }
+    Ok(TokenKey {
+        id: source.id.clone(),
+        key: Sensitive::new(key),
+    })
+}
+
+/// A file that holds one secret alone.
+fn secret_line(file: &Path) -> Result<Bytes<{ limits::SECRET_KEY }>, String> {
+    let text = secret_file::read(file)?;
+    let key = text.trim_end_matches(['\r', '\n']);
+    let shown = file.display();
+    if key.is_empty() {
+        return Err(format!("{shown}: empty; fill it: openssl rand -hex 32"));
+    }
+    if key.lines().count() > 1 {
+        return Err(format!(
+            "{shown}: more than one line; it holds the secret alone"
+        ));
+    }
+    Bytes::new(key).map_err(|error| format!("{shown}: {error} bytes"))
 }
 
 fn users(file: &Path) -> Result<Vec<User>, String> {

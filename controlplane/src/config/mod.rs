@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 pub use sections::{
-    Api, Dataplane, Level, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayCheck, RoomPage,
-    SecretSource, Turn,
+    Api, Calls, Dataplane, Level, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayCheck,
+    RoomPage, Rooms, SecretSource, TokenSource, Turn,
 };
 
 /// The whole file.
@@ -26,6 +26,10 @@ pub struct Config {
     pub peers: Peers,
     /// `[api]`
     pub api: Api,
+    /// `[rooms]`
+    pub rooms: Rooms,
+    /// `[calls]`
+    pub calls: Calls,
     /// `[relay_check]`
     pub relay_check: RelayCheck,
     /// `[room_page]`
@@ -45,6 +49,8 @@ pub const SECTIONS: &[keys::Section] = &[
     Turn::SECTION,
     Peers::SECTION,
     Api::SECTION,
+    Rooms::SECTION,
+    Calls::SECTION,
     RelayCheck::SECTION,
     RoomPage::SECTION,
     Limits::SECTION,
@@ -146,6 +152,39 @@ impl Config {
             !self.limits.request_timeout.is_zero(),
             "limits.request_timeout must be above zero",
         );
+        let rooms = &self.rooms;
+        need(
+            rooms.max_rooms >= 1 && rooms.max_participants >= 1 && rooms.max_tracks >= 1,
+            "rooms.max_rooms, max_participants and max_tracks must be at least 1",
+        );
+        need(
+            rooms.max_tracks <= 64,
+            "rooms.max_tracks must not exceed 64",
+        );
+        need(
+            rooms.resume_grace.as_secs() <= 3_600,
+            "rooms.resume_grace must not exceed 1h",
+        );
+        need(
+            rooms.ping_interval.as_secs() >= 1,
+            "rooms.ping_interval must be at least 1s",
+        );
+        need(
+            rooms.silence >= rooms.ping_interval * 2,
+            "rooms.silence must be at least twice rooms.ping_interval",
+        );
+        need(
+            rooms.joins_per_second >= 1 && rooms.join_burst >= 1,
+            "rooms.joins_per_second and rooms.join_burst must be at least 1",
+        );
+        need(
+            rooms.websockets >= 1 && rooms.websockets_per_address >= 1,
+            "rooms.websockets and rooms.websockets_per_address must be at least 1",
+        );
+        need(
+            rooms.worker_sessions >= 4,
+            "rooms.worker_sessions must be at least 4",
+        );
         let urls = self
             .turn
             .urls
@@ -185,6 +224,10 @@ impl Config {
             "limits.request_timeout",
         );
         note(
+            self.calls.database == running.calls.database,
+            "calls.database",
+        );
+        note(
             self.metrics.enabled == running.metrics.enabled,
             "metrics.enabled",
         );
@@ -205,6 +248,7 @@ impl Config {
         self.dataplane = running.dataplane.clone();
         self.limits.connections = running.limits.connections;
         self.limits.request_timeout = running.limits.request_timeout;
+        self.calls.database.clone_from(&running.calls.database);
         self.metrics = running.metrics.clone();
         self.log = Log {
             usage: self.log.usage,

@@ -79,6 +79,57 @@ section! {
         /// API keys, `name:key` per line; or `name:sha256:HEX` with the SHA-256
         /// of the key. Same rules for the file. Needed: without it anybody could use the relay.
         keys_file: Option<PathBuf> = None, Example r#""/etc/forebay/api.keys""#;
+        /// Secrets that sign access tokens to rooms (JWT, HS256); a token's kid
+        /// is the id. All of them are good, the first one signs. Same rules for
+        /// the files. Without one nobody can join a room.
+        token_keys: Vec<TokenSource> = Vec::new(), Example r#"[{ id = "2026-11", file = "/etc/forebay/token.secret" }]"# ["id", "file"];
+    }
+}
+
+section! {
+    /// Rooms: who may be in them, and how long they wait for somebody who was
+    /// cut off.
+    Rooms "rooms" {
+        /// Rooms at a time.
+        max_rooms: usize = 1_000, Default "1000";
+        /// Participants of a room, WHIP and WHEP included.
+        max_participants: usize = 500, Default "500";
+        /// Tracks a participant may publish at a time.
+        max_tracks: usize = 8, Default "8";
+        /// How long a participant stays without its WebSocket, for it to resume.
+        #[serde(with = "humantime_serde")]
+        resume_grace: Duration = Duration::from_secs(30), Default r#""30s""#;
+        /// How often clients are to ping...
+        #[serde(with = "humantime_serde")]
+        ping_interval: Duration = Duration::from_secs(5), Default r#""5s""#;
+        /// ... and after how long a silence a WebSocket is closed.
+        #[serde(with = "humantime_serde")]
+        silence: Duration = Duration::from_secs(15), Default r#""15s""#;
+        /// WebSockets open at a time, of all...
+        websockets: usize = 4_096, Default "4096";
+        /// ... and of one client address (IPv6: a /64).
+        websockets_per_address: usize = 64, Default "64";
+        /// Joins (WHIP and WHEP included) a client address may make in a
+        /// second...
+        joins_per_second: u32 = 5, Default "5";
+        /// ... and at once after a pause.
+        join_burst: u32 = 40, Default "40";
+        /// Sessions of one room on one worker before it continues on another
+        /// over a link; a browser has two.
+        worker_sessions: usize = 400, Default "400";
+    }
+}
+
+section! {
+    /// Records of calls: when, where, who, and how well. Never addresses or
+    /// descriptions of media.
+    Calls "calls" {
+        /// The SQLite database; made when missing. Left out, nothing is
+        /// recorded. Restart to change.
+        database: Option<PathBuf> = None, Example r#""/var/lib/forebay/calls.sqlite""#;
+        /// How long a call is kept after its end.
+        #[serde(with = "humantime_serde")]
+        keep: Duration = Duration::from_secs(90 * 86_400), Default r#""90days""#;
     }
 }
 
@@ -148,6 +199,16 @@ pub struct SecretSource {
     pub file: PathBuf,
     /// When it stops authenticating, as RFC 3339 in UTC.
     pub not_after: Option<String>,
+}
+
+/// Where a secret that signs access tokens comes from.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSource {
+    /// Names it in tokens.
+    pub id: String,
+    /// The file that holds it.
+    pub file: PathBuf,
 }
 
 /// Importance of log lines.

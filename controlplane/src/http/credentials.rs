@@ -7,6 +7,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::App;
@@ -33,7 +34,7 @@ pub(super) async fn create(
     let settings = app.settings.borrow().clone();
     let (parts, body) = request.into_parts();
     let client = authenticate(&settings, &parts.headers)?;
-    let wish = read(&parts.headers, body).await?;
+    let wish: Wish = read(&parts.headers, body).await?;
 
     let turn = &settings.config.turn;
     let user = match &wish.user {
@@ -80,8 +81,40 @@ pub(super) async fn create(
     })))
 }
 
+/// What a participant reaches the relay with, as RTCIceServer objects; none
+/// when there is no relay to reach. Good for the longest time a credential is
+/// given, because calls last.
+pub(crate) fn ice_servers(app: &App, settings: &Settings) -> Value {
+    let now = unix_now();
+    let (Ok(urls), Some(secret), Ok(user)) = (
+        urls(app, settings, None),
+        settings.signer(now),
+        UserName::random(),
+    ) else {
+        return json!([]);
+    };
+    let expires_at = now
+        .saturating_add(settings.config.turn.ttl_max.as_secs())
+        .min(secret.not_after.unwrap_or(u64::MAX));
+    let credential = sign(secret.key.expose(), &user, expires_at);
+    app.metrics
+        .credentials_issued
+        .get_or_create(&SecretLabels {
+            secret: secret.id.to_string(),
+        })
+        .inc();
+    json!([{
+        "urls": urls,
+        "username": credential.username,
+        "credential": credential.password,
+    }])
+}
+
 /// The name of the API key (RFC 6750 §2.1).
-fn authenticate<'s>(settings: &'s Settings, headers: &HeaderMap) -> Result<&'s str, ApiError> {
+pub(super) fn authenticate<'s>(
+    settings: &'s Settings,
+    headers: &HeaderMap,
+) -> Result<&'s str, ApiError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(ApiError::unauthorized());
@@ -97,7 +130,10 @@ fn authenticate<'s>(settings: &'s Settings, headers: &HeaderMap) -> Result<&'s s
         .ok_or_else(ApiError::unauthorized)
 }
 
-async fn read(headers: &HeaderMap, body: Body) -> Result<Wish, ApiError> {
+pub(super) async fn read<T: DeserializeOwned + Default>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, ApiError> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
@@ -111,7 +147,7 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Wish, ApiError> {
         ApiError::too_large(BODY)
     })?;
     if body.is_empty() {
-        return Ok(Wish::default());
+        return Ok(T::default());
     }
     let media_type = headers
         .get(header::CONTENT_TYPE)

@@ -5,9 +5,12 @@ use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::rooms::message::ErrorCode;
+use crate::rooms::model::Failure;
+
 /// An answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -29,11 +32,11 @@ impl ApiError {
         self
     }
 
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    pub(super) fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
@@ -42,11 +45,11 @@ impl ApiError {
         .with(header::WWW_AUTHENTICATE, "Bearer realm=\"forebay\"")
     }
 
-    pub(super) fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
     }
 
-    pub(super) fn method_not_allowed() -> Self {
+    pub(crate) fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -54,7 +57,7 @@ impl ApiError {
         )
     }
 
-    pub(super) fn timeout() -> Self {
+    pub(crate) fn timeout() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
             "timeout",
@@ -63,7 +66,7 @@ impl ApiError {
         .with(header::CONNECTION, "close")
     }
 
-    pub(super) fn too_large(limit: usize) -> Self {
+    pub(crate) fn too_large(limit: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",
@@ -72,7 +75,7 @@ impl ApiError {
         .with(header::CONNECTION, "close")
     }
 
-    pub(super) fn media_type() -> Self {
+    pub(crate) fn media_type() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "media_type",
@@ -80,11 +83,11 @@ impl ApiError {
         )
     }
 
-    pub(super) fn invalid(message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message)
     }
 
-    pub(super) fn rate_limited() -> Self {
+    pub(crate) fn rate_limited() -> Self {
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
@@ -93,9 +96,31 @@ impl ApiError {
         .with(header::RETRY_AFTER, "1")
     }
 
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
             .with(header::RETRY_AFTER, "1")
+    }
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        let Failure { code, message } = failure;
+        match code {
+            ErrorCode::NotFound => Self::not_found(),
+            ErrorCode::Unauthorized | ErrorCode::ResumeFailed => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            }
+            ErrorCode::Forbidden => Self::new(StatusCode::FORBIDDEN, "forbidden", message),
+            ErrorCode::Limit => Self::new(StatusCode::CONFLICT, "limit", message),
+            ErrorCode::RateLimited => Self::rate_limited(),
+            ErrorCode::Unavailable | ErrorCode::Slow => Self::unavailable(message),
+            ErrorCode::BadMessage
+            | ErrorCode::UnknownType
+            | ErrorCode::Version
+            | ErrorCode::BadOffer
+            | ErrorCode::BadAnswer
+            | ErrorCode::StaleAnswer => Self::invalid(message),
+        }
     }
 }
 

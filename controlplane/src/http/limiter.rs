@@ -18,6 +18,14 @@ struct Bucket {
     tokens: u64,
 }
 
+/// Who has one IPv6 address usually has the /64.
+pub(super) fn prefix(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits() >> 64 | 1 << 64,
+    }
+}
+
 /// Admits requests by address.
 #[derive(Debug)]
 pub(super) struct Limiter {
@@ -39,12 +47,7 @@ impl Limiter {
     /// Whether the address may make a request now.
     pub(super) fn admit(&self, address: IpAddr, per_second: u32, burst: u32, now: Instant) -> bool {
         const REQUEST: u64 = 1_000;
-        // Who has one IPv6 address usually has the /64.
-        let prefix = match address {
-            IpAddr::V4(v4) => u128::from(v4.to_bits()),
-            IpAddr::V6(v6) => v6.to_bits() >> 64 | 1 << 64,
-        };
-        let slot = usize::try_from(self.hash.hash_one(prefix) % SLOTS as u64).unwrap_or(0);
+        let slot = usize::try_from(self.hash.hash_one(prefix(address)) % SLOTS as u64).unwrap_or(0);
         let now = u64::try_from(now.saturating_duration_since(self.start).as_millis())
             .unwrap_or(u64::MAX);
         let full = u64::from(burst) * REQUEST;

@@ -1,11 +1,14 @@
 //! What is served over HTTP.
 
-mod credentials;
-mod error;
+pub(crate) mod credentials;
+pub(crate) mod error;
 mod limiter;
 mod page;
+mod rooms;
 mod serve;
+mod sockets;
 mod status;
+mod websocket;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,9 +25,12 @@ use tokio::sync::watch;
 use error::ApiError;
 use limiter::Limiter;
 pub use serve::serve;
+use sockets::Sockets;
 
+use crate::calls::Store;
 use crate::link::LinkView;
 use crate::metrics::Metrics;
+use crate::rooms::Rooms;
 use crate::settings::Settings;
 
 /// What every handler sees.
@@ -36,7 +42,15 @@ pub struct App {
     pub link: watch::Receiver<LinkView>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The rooms.
+    pub rooms: Rooms,
+    /// The database of calls, once it is open.
+    pub calls: watch::Receiver<Option<Store>>,
+    /// Turns true when the process is told to stop.
+    pub stop: watch::Receiver<bool>,
     limiter: Limiter,
+    joins: Limiter,
+    sockets: Arc<Sockets>,
 }
 
 impl App {
@@ -45,12 +59,39 @@ impl App {
         settings: watch::Receiver<Arc<Settings>>,
         link: watch::Receiver<LinkView>,
         metrics: Arc<Metrics>,
+        rooms: Rooms,
+        calls: watch::Receiver<Option<Store>>,
+        stop: watch::Receiver<bool>,
     ) -> Self {
         Self {
             settings,
             link,
             metrics,
+            rooms,
+            calls,
+            stop,
             limiter: Limiter::new(),
+            joins: Limiter::new(),
+            sockets: Arc::default(),
+        }
+    }
+
+    /// Whether this address may join now, by WebSocket, WHIP or WHEP.
+    pub fn admit_join(&self, client: IpAddr) -> bool {
+        let settings = self.settings.borrow();
+        let rooms = &settings.config.rooms;
+        self.joins.admit(
+            client,
+            rooms.joins_per_second,
+            rooms.join_burst,
+            Instant::now(),
+        )
+    }
+
+    /// Waits until no WebSocket is open.
+    pub async fn sockets_closed(&self) {
+        while self.sockets.open() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
 }
@@ -61,6 +102,18 @@ pub fn public(app: Arc<App>) -> Router {
     let metrics = app.settings.borrow().config.metrics.clone();
     let mut router = Router::new()
         .route("/v1/turn/credentials", post(credentials::create))
+        .route("/v1/ws", get(websocket::upgrade))
+        .route("/v1/tokens", post(rooms::token))
+        .route("/v1/rooms", get(rooms::list))
+        .route("/v1/rooms/{room}", get(rooms::room))
+        .route(
+            "/v1/rooms/{room}/participants/{id}",
+            get(rooms::participant).delete(rooms::kick),
+        )
+        .route("/v1/rooms/{room}/participants/{id}/mute", post(rooms::mute))
+        .route("/v1/nodes", get(rooms::nodes))
+        .route("/v1/calls", get(rooms::calls))
+        .route("/v1/calls/{call}", get(rooms::call))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready));
     for asset in page::ASSETS {
@@ -155,6 +208,15 @@ const SAFETY: [(HeaderName, &str); 6] = [
 fn known_route(pattern: &str) -> &'static str {
     match pattern {
         "/v1/turn/credentials" => "/v1/turn/credentials",
+        "/v1/ws" => "/v1/ws",
+        "/v1/tokens" => "/v1/tokens",
+        "/v1/rooms" => "/v1/rooms",
+        "/v1/rooms/{room}" => "/v1/rooms/{room}",
+        "/v1/rooms/{room}/participants/{id}" => "/v1/rooms/{room}/participants/{id}",
+        "/v1/rooms/{room}/participants/{id}/mute" => "/v1/rooms/{room}/participants/{id}/mute",
+        "/v1/nodes" => "/v1/nodes",
+        "/v1/calls" => "/v1/calls",
+        "/v1/calls/{call}" => "/v1/calls/{call}",
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
@@ -164,7 +226,7 @@ fn known_route(pattern: &str) -> &'static str {
 
 /// The address a request is counted by: the connection's, or what trusted
 /// proxies say before it, read from the right.
-fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) -> IpAddr {
+pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, settings: &Settings) -> IpAddr {
     let trusted = |address: &IpAddr| {
         let address = address.to_canonical();
         settings

@@ -1,6 +1,7 @@
 //! The connection to the data plane: kept up, greeted, reconciled.
 
 mod backoff;
+pub mod reconcile;
 mod session;
 mod view;
 mod wire;
@@ -21,6 +22,7 @@ pub use view::{Item, LinkView};
 use wire::Wire;
 
 use crate::metrics::Metrics;
+use crate::rooms::{Media, News};
 use crate::settings::Settings;
 
 /// How often what a busy worker refused is tried again.
@@ -52,12 +54,17 @@ pub async fn run(
     mut settings: watch::Receiver<Arc<Settings>>,
     view: watch::Sender<LinkView>,
     metrics: Arc<Metrics>,
+    mut media: Media,
 ) {
+    let mut epoch = 0;
     let mut backoff = Backoff::default();
     let mut last_problem = String::new();
     loop {
-        let error = converse(socket, &mut settings, &view, &metrics).await;
+        epoch += 1;
+        let error = converse(socket, &mut settings, &view, &metrics, &mut media, epoch).await;
         if view.borrow().connected {
+            // The rooms end only with the process.
+            let _ = media.news.send(News::Disconnected).await;
             backoff = Backoff::default();
             last_problem.clear();
         }
@@ -84,8 +91,10 @@ async fn converse(
     settings: &mut watch::Receiver<Arc<Settings>>,
     view: &watch::Sender<LinkView>,
     metrics: &Metrics,
+    media: &mut Media,
+    epoch: u64,
 ) -> LinkError {
-    match conversation(socket, settings, view, metrics).await {
+    match conversation(socket, settings, view, metrics, media, epoch).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -96,6 +105,8 @@ async fn conversation(
     settings: &mut watch::Receiver<Arc<Settings>>,
     view: &watch::Sender<LinkView>,
     metrics: &Metrics,
+    media: &mut Media,
+    epoch: u64,
 ) -> Result<std::convert::Infallible, LinkError> {
     let wire = Wire::open(socket)?;
     let mut session = Session::new(settings.borrow_and_update().clone());
@@ -110,7 +121,13 @@ async fn conversation(
                 let message = message.map_err(|_| LinkError::Silence)??;
                 heard = Instant::now();
                 let before = session.view().connected;
-                session.on_message(message, &mut |notice| on_notice(notice, metrics, settings))?;
+                let mut news = Vec::new();
+                session.on_message(message, &mut |notice| {
+                    news.extend(on_notice(notice, metrics, settings, epoch));
+                })?;
+                for piece in news {
+                    let _ = media.news.send(piece).await;
+                }
                 if !before && session.view().connected {
                     metrics.dataplane_connections.inc();
                     tracing::info!(socket = %socket.display(), "connected to the data plane");
@@ -120,6 +137,14 @@ async fn conversation(
                 // The sender lives as long as the process.
                 if changed.is_ok() {
                     session.want(settings.borrow_and_update().clone());
+                }
+            }
+            command = media.commands.recv(), if session.is_live() => {
+                // What was asked of an earlier connection is asked anew.
+                if let Some(asked) = command
+                    && asked.epoch == epoch
+                {
+                    session.ask(asked.token, asked.command);
                 }
             }
             _ = retry.tick() => session.retry(),
@@ -139,8 +164,18 @@ async fn conversation(
     }
 }
 
-fn on_notice(notice: Notice, metrics: &Metrics, settings: &watch::Receiver<Arc<Settings>>) {
+/// Counts and logs a notice; what of it concerns rooms.
+fn on_notice(
+    notice: Notice,
+    metrics: &Metrics,
+    settings: &watch::Receiver<Arc<Settings>>,
+    epoch: u64,
+) -> Option<News> {
     match notice {
+        Notice::Snapshot(snapshot) => return Some(News::Connected(snapshot, epoch)),
+        Notice::Media(events) => return Some(News::Events(events.into_inner())),
+        Notice::Certificate(fingerprint) => return Some(News::Certificate(fingerprint)),
+        Notice::Answered(token, outcome, text) => return Some(News::Ack(token, outcome, text)),
         Notice::Created(number) => metrics.count_created(number),
         Notice::Ended(ended) => {
             metrics.count_ended(&ended);
@@ -162,6 +197,7 @@ fn on_notice(notice: Notice, metrics: &Metrics, settings: &watch::Receiver<Arc<S
         Notice::Reconciled => tracing::info!("data plane has the credentials and the peer policy"),
         Notice::Refused(why) => tracing::error!(%why, "the data plane refused a command"),
     }
+    None
 }
 
 async fn send(wire: &Wire, message: &ToDataplane, buffer: &mut Buffer) -> Result<(), LinkError> {

@@ -1,14 +1,18 @@
 //! One connection's conversation as a state machine without IO: what came in
 //! decides what goes out.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use forebay_ipc::media::{Fingerprint, MediaEvent, MediaEvents, MediaWorker};
 use forebay_ipc::{
-    Ack, Command, Deleted, FromDataplane, Generation, Hello, Outcome, Role, SetCredentials,
+    Ack, BootId, Command, Deleted, FromDataplane, Generation, Hello, Outcome, Role, SetCredentials,
     SetPolicy, SnapshotBegin, StatsDigest, Text, ToDataplane, VERSION, stats,
 };
 
+use super::reconcile::{Media, Token};
 use super::view::{Item, LinkView};
+use crate::rooms::model::Snapshot;
 use crate::settings::Settings;
 
 /// Why the conversation cannot go on; the link connects anew.
@@ -41,6 +45,14 @@ pub enum Notice {
     Reconciled,
     /// A command was refused.
     Refused(String),
+    /// The snapshot is complete: this is what it has of media.
+    Snapshot(Box<Snapshot>),
+    /// Something happened to media.
+    Media(MediaEvents),
+    /// New DTLS handshakes use another certificate.
+    Certificate(Fingerprint),
+    /// A command about media was answered.
+    Answered(Token, Outcome, String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +128,13 @@ pub struct Session {
     busy: bool,
     reconciled: bool,
     snapshot: Option<SnapshotBegin>,
+    /// Of the snapshot, while it is under way.
+    media: Media,
+    media_workers: Vec<MediaWorker>,
+    /// Commands about media that wait to be sent.
+    waiting: VecDeque<(Token, Command)>,
+    /// Commands about media that wait for their answer.
+    asked: HashMap<u32, Token>,
     view: LinkView,
     /// Live allocations by worker.
     live: Vec<u64>,
@@ -133,6 +152,10 @@ impl Session {
             busy: false,
             reconciled: false,
             snapshot: None,
+            media: Media::default(),
+            media_workers: Vec::new(),
+            waiting: VecDeque::new(),
+            asked: HashMap::new(),
             view: LinkView::default(),
             live: Vec::new(),
         }
@@ -164,29 +187,53 @@ impl Session {
         self.busy = false;
     }
 
+    /// Whether commands may be given to [`Session::ask`].
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Takes a command about media; the caller bounds how many are
+    /// unanswered.
+    pub fn ask(&mut self, token: Token, command: Command) {
+        self.waiting.push_back((token, command));
+    }
+
     /// The next command to send.
     pub fn next_command(&mut self) -> Option<ToDataplane> {
-        if self.phase != Phase::Live || self.busy {
+        if self.phase != Phase::Live {
             return None;
         }
         let id = self.next_id;
-        let command = if let Some(generation) = self.credentials.send(id) {
-            Command::SetCredentials(SetCredentials {
-                generation,
-                secrets: self.settings.secrets.clone(),
-                users: self.settings.users.clone(),
-            })
-        } else {
-            let generation = self.policy.send(id)?;
-            Command::SetPolicy(SetPolicy {
-                generation,
-                allow: self.settings.allow.clone(),
-                deny: self.settings.deny.clone(),
-                lowest_port: self.settings.config.peers.lowest_port,
-            })
+        let command = match self.own_command(id) {
+            Some(command) => command,
+            None => {
+                let (token, command) = self.waiting.pop_front()?;
+                self.asked.insert(id, token);
+                command
+            }
         };
         self.next_id = id.wrapping_add(1);
         Some(ToDataplane::Command { id, command })
+    }
+
+    fn own_command(&mut self, id: u32) -> Option<Command> {
+        if self.busy {
+            return None;
+        }
+        if let Some(generation) = self.credentials.send(id) {
+            return Some(Command::SetCredentials(SetCredentials {
+                generation,
+                secrets: self.settings.secrets.clone(),
+                users: self.settings.users.clone(),
+            }));
+        }
+        let generation = self.policy.send(id)?;
+        Some(Command::SetPolicy(SetPolicy {
+            generation,
+            allow: self.settings.allow.clone(),
+            deny: self.settings.deny.clone(),
+            lowest_port: self.settings.config.peers.lowest_port,
+        }))
     }
 
     /// Takes a message in; what it means to others goes to `notice`.
@@ -222,25 +269,57 @@ impl Session {
             }
             (FromDataplane::SnapshotEnd(end), Phase::InSnapshot { listed }) => {
                 tracing::debug!(listed, announced = end.allocations, "snapshot complete");
-                if let Some(begin) = self.snapshot.take() {
+                let begin = self.snapshot.take();
+                let snapshot = Snapshot {
+                    boot: self
+                        .view
+                        .dataplane
+                        .as_ref()
+                        .map_or(BootId([0; 16]), |w| w.boot),
+                    workers: std::mem::take(&mut self.media_workers),
+                    certificate: begin.as_ref().and_then(|begin| begin.certificate),
+                    media: std::mem::take(&mut self.media),
+                };
+                if let Some(begin) = begin {
                     self.view.listeners = begin.listeners.into_inner();
                     self.view.relays = begin.relays.into_inner();
                 }
                 self.view.connected = true;
                 self.phase = Phase::Live;
+                notice(Notice::Snapshot(Box::new(snapshot)));
             }
-            (
-                FromDataplane::Workers(_)
-                | FromDataplane::MediaWorkers(_)
-                | FromDataplane::Session(_)
-                | FromDataplane::Track(_)
-                | FromDataplane::Subscriptions(_),
-                Phase::InSnapshot { .. },
-            ) => {}
-            (
-                FromDataplane::Media(_) | FromDataplane::Certificate(_),
-                Phase::InSnapshot { .. } | Phase::Live,
-            ) => {}
+            (FromDataplane::Workers(_), Phase::InSnapshot { .. }) => {}
+            (FromDataplane::MediaWorkers(workers), Phase::InSnapshot { .. }) => {
+                self.media_workers.extend(workers.into_inner());
+            }
+            (FromDataplane::Session(session), Phase::InSnapshot { .. }) => {
+                self.media.sessions.insert(session.key, *session);
+            }
+            (FromDataplane::Track(track), Phase::InSnapshot { .. }) => {
+                self.media.tracks.insert(track.key, *track);
+            }
+            (FromDataplane::Subscriptions(page), Phase::InSnapshot { .. }) => {
+                let page = page.into_inner().into_iter();
+                self.media.subscriptions.extend(page.map(|s| (s.key, s)));
+            }
+            // What happens to media while it is being listed is in the list
+            // or comes after it.
+            (FromDataplane::Media(events), Phase::InSnapshot { .. }) => {
+                for event in events.iter() {
+                    if let MediaEvent::Ended { session, .. } = event {
+                        self.media.remove_session(*session);
+                    }
+                }
+            }
+            (FromDataplane::Media(events), Phase::Live) => notice(Notice::Media(events)),
+            (FromDataplane::Certificate(fingerprint), Phase::InSnapshot { .. }) => {
+                if let Some(begin) = &mut self.snapshot {
+                    begin.certificate = Some(fingerprint);
+                }
+            }
+            (FromDataplane::Certificate(fingerprint), Phase::Live) => {
+                notice(Notice::Certificate(fingerprint));
+            }
             (FromDataplane::Allocations(page), Phase::InSnapshot { listed }) => {
                 let page = u32::try_from(page.len()).unwrap_or(u32::MAX);
                 self.phase = Phase::InSnapshot {
@@ -303,6 +382,10 @@ impl Session {
     }
 
     fn on_ack(&mut self, ack: &Ack, notice: &mut dyn FnMut(Notice)) -> Result<(), SessionError> {
+        if let Some(token) = self.asked.remove(&ack.id) {
+            notice(Notice::Answered(token, ack.outcome, ack.text.to_string()));
+            return Ok(());
+        }
         let awaits = |piece: &Piece| piece.in_flight.is_some_and(|(id, _)| id == ack.id);
         let (name, piece) = if awaits(&self.credentials) {
             ("credentials", &mut self.credentials)

@@ -1,7 +1,5 @@
 //! Rare work and news for the caller.
 
-use core::net::IpAddr;
-
 use forebay_wire::clock::Instant;
 
 use crate::ids::{SessionKey, SubscriptionKey, TrackKey};
@@ -24,8 +22,6 @@ pub enum Command {
     Dtls {
         /// Whose.
         session: SessionKey,
-        /// Who sent it.
-        source: IpAddr,
         /// As received; at most 1,500 bytes.
         datagram: Box<[u8]>,
     },
