@@ -334,6 +334,12 @@ fn cuts_padding_off() {
         panic!("a PLI");
     };
     assert_eq!(loss.media, 2);
+    // Three bytes behind a goodbye of one source and an empty reason.
+    let odd = [0xA1, 203, 0, 2, 0, 0, 0, 7, 0, 0, 0, 3];
+    let Packet::Goodbye(goodbye) = one(&odd) else {
+        panic!("a goodbye");
+    };
+    assert!(goodbye.sources().eq([7]));
 }
 
 #[test]

@@ -79,7 +79,8 @@ impl<'a> Iterator for Compound<'a> {
 impl core::iter::FusedIterator for Compound<'_> {}
 
 /// The body without padding (RFC 3550 §6.4.1); `None` for another version or
-/// an impossible count.
+/// an impossible count. Other stacks fill packets up by counts that are no
+/// multiple of four, so any that fits is taken.
 fn unpadded(first: u8, body: &[u8]) -> Option<&[u8]> {
     if first & 0xC0 != 0x80 {
         return None;
@@ -88,7 +89,7 @@ fn unpadded(first: u8, body: &[u8]) -> Option<&[u8]> {
         return Some(body);
     }
     let padding = *body.last()?;
-    if padding == 0 || padding % 4 != 0 {
+    if padding == 0 {
         return None;
     }
     body.get(..body.len().checked_sub(usize::from(padding))?)
