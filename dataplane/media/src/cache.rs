@@ -21,8 +21,6 @@ pub(crate) struct Cached<'a> {
     pub(crate) marker: bool,
     /// Its payload type's place in the track's codecs.
     pub(crate) codec: u8,
-    /// Its payload type as published.
-    pub(crate) payload_type: u8,
     pub(crate) video_orientation: Option<u8>,
     /// As on the wire; empty when absent.
     pub(crate) dependency_descriptor: &'a [u8],
@@ -37,7 +35,7 @@ const WAYS: usize = 4;
 /// Bytes of ring per place in the table. Half a usual packet, so that the
 /// table is half empty when the ring is full.
 const PER_PLACE: usize = 512;
-const HEADER: usize = 28;
+const HEADER: usize = 27;
 /// The longest that is kept: header, extensions and payload of one datagram.
 const LONGEST: usize = 2048;
 
@@ -115,10 +113,9 @@ impl Cache {
         header[21] =
             u8::from(packet.marker) | u8::from(packet.carried.video_orientation.is_some()) << 1;
         header[22] = packet.codec;
-        header[23] = packet.payload_type;
-        header[24] = packet.carried.video_orientation.unwrap_or(0);
-        header[25] = capture.len() as u8;
-        header[26..28].copy_from_slice(&(descriptor.len() as u16).to_be_bytes());
+        header[23] = packet.carried.video_orientation.unwrap_or(0);
+        header[24] = capture.len() as u8;
+        header[25..27].copy_from_slice(&(descriptor.len() as u16).to_be_bytes());
         let (into, rest) = rest.split_at_mut(descriptor.len());
         into.copy_from_slice(descriptor);
         let (into, rest) = rest.split_at_mut(capture.len());
@@ -165,14 +162,13 @@ impl Cache {
         if !same {
             return None;
         }
-        let (dependency_descriptor, rest) = rest.split_at_checked(usize::from(u16_at(26)?))?;
-        let (abs_capture_time, rest) = rest.split_at_checked(usize::from(header[25]))?;
+        let (dependency_descriptor, rest) = rest.split_at_checked(usize::from(u16_at(25)?))?;
+        let (abs_capture_time, rest) = rest.split_at_checked(usize::from(header[24]))?;
         Some(Cached {
             timestamp: u32_at(12)?,
             marker: header[21] & 1 != 0,
             codec: header[22],
-            payload_type: header[23],
-            video_orientation: (header[21] & 2 != 0).then_some(header[24]),
+            video_orientation: (header[21] & 2 != 0).then_some(header[23]),
             dependency_descriptor,
             abs_capture_time,
             payload: rest.get(..usize::from(u16_at(18)?))?,

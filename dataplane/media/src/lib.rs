@@ -3,12 +3,11 @@
 //!
 //! A [`Forwarder`] holds everything. See it for the calling contract.
 
-#![allow(dead_code)]
-
 mod cache;
 pub mod codec;
 mod config;
 mod describe;
+#[allow(dead_code)]
 mod egress;
 mod event;
 mod forwarder;

@@ -47,8 +47,6 @@ pub(crate) struct Packet {
     pub(crate) encoding: u8,
     /// Its payload type's place in the track's codecs.
     pub(crate) codec: u8,
-    /// Its payload type as published (never that of a retransmission).
-    pub(crate) payload_type: u8,
     /// The marker bit.
     pub(crate) marker: bool,
     /// It came by retransmission.

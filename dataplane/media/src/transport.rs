@@ -61,7 +61,7 @@ pub(crate) fn round_trip(now: Instant, last_report: u32, delay: u32) -> Option<D
     } else {
         units
     };
-    (units < 60 << 16).then(|| Duration::from_nanos(u64::from(units) * 1_000_000_000 >> 16))
+    (units < 60 << 16).then(|| Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16))
 }
 
 impl Transport {

@@ -27,11 +27,6 @@ impl World<'_> {
         Some(&mut self.sessions.get_mut(session)?.transport)
     }
 
-    #[inline]
-    pub(crate) fn track(&self, track: TrackSlot) -> Option<&Track> {
-        self.tracks.get(track)
-    }
-
     /// Wants a keyframe of this encoding. Asked for as often as allowed until
     /// one begins; may be called on every packet.
     #[inline]

@@ -133,6 +133,7 @@ fn a_steady_room_allocates_nothing() {
     assert_eq!(allocations, 0);
     let counters = rig.forwarder.counters();
     assert!(counters.received_packets > 500 * 12);
+    assert!(counters.forwarded_packets > counters.received_packets);
     assert!(counters.nacked_packets > 0);
     assert!(counters.rtcp_sent > 100);
     assert_eq!(counters.dropped, [0; 10]);

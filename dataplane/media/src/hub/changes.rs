@@ -212,7 +212,8 @@ impl Hub {
         if session.keys.as_ref() == Some(keys) {
             return;
         }
-        session.inbound = Some(Inbound::new(keys));
+        let most = session.most_streams();
+        session.inbound = Some(Inbound::with_streams(keys, most));
         session.transport.outbound = Some(Outbound::new(keys));
         session.keys = Some(keys.clone());
     }

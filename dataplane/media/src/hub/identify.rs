@@ -4,7 +4,6 @@ use super::{Hub, Stream};
 use crate::ids::{Mid, Rid, Ssrc};
 use crate::report::DropReason;
 use crate::session::Found;
-use crate::srtp::MAX_STREAMS;
 use crate::tables::{SessionSlot, Slot, StreamSlot, TrackSlot};
 
 /// A place for a stream.
@@ -68,7 +67,7 @@ impl Hub {
                 .codecs
                 .iter()
                 .any(|codec| codec.rtx == Some(payload_type));
-            if !media && !repair || repaired && !repair {
+            if !(repair || media && !repaired) {
                 continue;
             }
             let encoding = match rid {
@@ -128,8 +127,8 @@ impl Hub {
         if let Some(former) = former.and_then(|ssrc| self.stream(session, ssrc)) {
             self.unbind(former);
         }
-        let of_session = &mut self.sessions.get_mut(session)?.streams;
-        if of_session.len() >= MAX_STREAMS {
+        let owner = self.sessions.get(session)?;
+        if owner.streams.len() >= owner.most_streams() {
             return None;
         }
         let slot = self.streams.insert(Stream {
@@ -139,7 +138,7 @@ impl Hub {
             encoding: target.encoding,
             repair: target.repair,
         })?;
-        of_session.push(slot);
+        self.sessions.get_mut(session)?.streams.push(slot);
         let (keyed, streams) = (self.keyed, &self.streams);
         self.stream_index.insert(
             Self::stream_hash(keyed, session, ssrc),

@@ -182,7 +182,6 @@ impl Hub {
             track: track_slot,
             encoding: at,
             codec: codec as u8,
-            payload_type: track.codecs[codec].payload_type,
             marker: arrived.view.marker(),
             recovered: repair,
             epoch: encoding.epoch,

@@ -39,7 +39,6 @@ const PATHS_PER_SESSION: usize = 4;
 
 /// See the module.
 pub(crate) struct Hub {
-    pub(crate) max_tracks_per_session: usize,
     pub(crate) sessions: Slab<SessionSlot, Session>,
     pub(crate) tracks: Slab<TrackSlot, Track>,
     pub(crate) streams: Slab<StreamSlot, Stream>,
@@ -86,7 +85,6 @@ impl Hub {
         let streams = capacity.tracks.saturating_mul(STREAMS_PER_TRACK);
         let path_room = capacity.sessions as usize * PATHS_PER_SESSION;
         Self {
-            max_tracks_per_session: capacity.tracks as usize,
             sessions: Slab::new(capacity.sessions),
             tracks: Slab::new(capacity.tracks),
             streams: Slab::new(streams),

@@ -10,7 +10,7 @@ use forebay_wire::clock::Instant;
 
 use crate::ice::Ice;
 use crate::ingress::Arrivals;
-use crate::srtp::{Inbound, Keys};
+use crate::srtp::{Inbound, Keys, MAX_LINK_STREAMS, MAX_STREAMS};
 use crate::tables::{StreamSlot, TrackSlot};
 use crate::transport::Transport;
 
@@ -36,6 +36,17 @@ pub(crate) struct Session {
     pub(crate) reference: Option<(u32, u32, Instant)>,
     /// When its quality was last reported.
     pub(crate) quality_told: Instant,
+}
+
+impl Session {
+    /// SSRCs it may be heard from.
+    pub(crate) fn most_streams(&self) -> usize {
+        if self.ice.is_some() {
+            MAX_STREAMS
+        } else {
+            MAX_LINK_STREAMS
+        }
+    }
 }
 
 /// How many DTLS datagrams of a session are handed on: a handshake is ten or

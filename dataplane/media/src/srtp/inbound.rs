@@ -10,6 +10,8 @@ use super::{Keys, SrtpError, derive};
 
 /// Most SSRCs one transport may send from at a time, of RTP and of RTCP each.
 pub const MAX_STREAMS: usize = 64;
+/// The same for a relay link, which carries whole rooms.
+pub const MAX_LINK_STREAMS: usize = 1024;
 /// A stream silent for so long may lose its place to a new one.
 const IDLE: Duration = Duration::from_secs(30);
 /// Indices behind the newest RTP packet that are told apart: at least 960.
@@ -20,7 +22,7 @@ const RTCP_WINDOW: usize = 4;
 /// The receiving half of a transport's contexts: one per transport, with
 /// state per SSRC that only authenticated packets make or change.
 ///
-/// Memory is taken when an SSRC is first heard, at most for [`MAX_STREAMS`].
+/// Memory is taken when an SSRC is first heard, up to the bound.
 /// A stream that lost its place starts anew at its next packet: its rollover
 /// counter at zero, its replay window empty.
 pub struct Inbound {
@@ -37,14 +39,20 @@ impl core::fmt::Debug for Inbound {
 }
 
 impl Inbound {
-    /// Contexts for the peer's keys.
+    /// Contexts for the peer's keys, with at most [`MAX_STREAMS`] SSRCs.
     pub fn new(keys: &Keys) -> Self {
+        Self::with_streams(keys, MAX_STREAMS)
+    }
+
+    /// Contexts for the peer's keys, with at most this many SSRCs of RTP and
+    /// of RTCP each.
+    pub fn with_streams(keys: &Keys, most: usize) -> Self {
         let (rtp, rtcp) = derive::ciphers(keys.profile, &keys.remote);
         Self {
             rtp,
             rtcp,
-            rtp_streams: Streams::default(),
-            rtcp_streams: Streams::default(),
+            rtp_streams: Streams::new(most),
+            rtcp_streams: Streams::new(most),
         }
     }
 
@@ -116,28 +124,42 @@ struct Stream<const WORDS: usize> {
 }
 
 /// Streams by SSRC. A transport has few: they are searched in order, the one
-/// heard last first.
+/// heard last first; a link's, eight at a time.
 struct Streams<const WORDS: usize> {
     ssrcs: Vec<u32>,
     streams: Vec<Stream<WORDS>>,
     last: usize,
+    most: usize,
 }
 
-impl<const WORDS: usize> Default for Streams<WORDS> {
-    fn default() -> Self {
+/// Where a number is in a list, eight compared at a time.
+#[inline]
+fn position(list: &[u32], wanted: u32) -> Option<usize> {
+    let (chunks, rest) = list.as_chunks::<8>();
+    let in_chunks = chunks
+        .iter()
+        .position(|chunk| chunk.iter().fold(false, |any, one| any | (*one == wanted)));
+    let (start, part) = match in_chunks {
+        Some(at) => (at * 8, &chunks[at][..]),
+        None => (chunks.len() * 8, rest),
+    };
+    Some(start + part.iter().position(|one| *one == wanted)?)
+}
+
+impl<const WORDS: usize> Streams<WORDS> {
+    const fn new(most: usize) -> Self {
         Self {
             ssrcs: Vec::new(),
             streams: Vec::new(),
             last: 0,
+            most,
         }
     }
-}
 
-impl<const WORDS: usize> Streams<WORDS> {
     #[inline]
     fn find(&mut self, ssrc: u32) -> Option<&mut Stream<WORDS>> {
         if self.ssrcs.get(self.last) != Some(&ssrc) {
-            self.last = self.ssrcs.iter().position(|known| *known == ssrc)?;
+            self.last = position(&self.ssrcs, ssrc)?;
         }
         self.streams.get_mut(self.last)
     }
@@ -148,7 +170,7 @@ impl<const WORDS: usize> Streams<WORDS> {
             window: Window::starting_at(index),
             heard: now,
         };
-        if self.streams.len() < MAX_STREAMS {
+        if self.streams.len() < self.most {
             self.ssrcs.push(ssrc);
             self.streams.push(stream);
             return Ok(());

@@ -11,7 +11,7 @@ mod vectors;
 mod window;
 
 pub use error::SrtpError;
-pub use inbound::{Inbound, MAX_STREAMS};
+pub use inbound::{Inbound, MAX_LINK_STREAMS, MAX_STREAMS};
 pub use outbound::Outbound;
 
 use zeroize::Zeroize;

@@ -1,4 +1,4 @@
-//! Values in slots with stable dense indices and a generation.
+//! Values in slots with stable dense indices.
 
 use core::marker::PhantomData;
 
@@ -13,15 +13,10 @@ pub(crate) trait Slot: Copy {
 /// A fixed number of slots. Memory is reserved at construction and touched
 /// when first used.
 pub(crate) struct Slab<S, T> {
-    slots: Vec<Entry<T>>,
+    slots: Vec<Option<T>>,
     free: Vec<u32>,
     capacity: usize,
     slot: PhantomData<S>,
-}
-
-struct Entry<T> {
-    value: Option<T>,
-    generation: u32,
 }
 
 impl<S: Slot, T> Slab<S, T> {
@@ -46,43 +41,30 @@ impl<S: Slot, T> Slab<S, T> {
 
     #[inline]
     pub(crate) fn get(&self, slot: S) -> Option<&T> {
-        self.slots.get(slot.index())?.value.as_ref()
+        self.slots.get(slot.index())?.as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, slot: S) -> Option<&mut T> {
-        self.slots.get_mut(slot.index())?.value.as_mut()
-    }
-
-    /// Counts the slot's owners; 0 for a slot that never had one.
-    #[inline]
-    pub(crate) fn generation(&self, slot: S) -> u32 {
-        self.slots
-            .get(slot.index())
-            .map_or(0, |entry| entry.generation)
+        self.slots.get_mut(slot.index())?.as_mut()
     }
 
     /// `None` when every slot is taken.
     pub(crate) fn insert(&mut self, value: T) -> Option<S> {
         if let Some(index) = self.free.pop() {
-            let entry = self.slots.get_mut(index as usize)?;
-            entry.value = Some(value);
-            entry.generation = entry.generation.wrapping_add(1);
+            *self.slots.get_mut(index as usize)? = Some(value);
             return Some(S::new(index));
         }
         if self.slots.len() == self.capacity {
             return None;
         }
         let index = self.slots.len() as u32;
-        self.slots.push(Entry {
-            value: Some(value),
-            generation: 1,
-        });
+        self.slots.push(Some(value));
         Some(S::new(index))
     }
 
     pub(crate) fn remove(&mut self, slot: S) -> Option<T> {
-        let value = self.slots.get_mut(slot.index())?.value.take()?;
+        let value = self.slots.get_mut(slot.index())?.take()?;
         self.free.push(slot.index() as u32);
         Some(value)
     }
@@ -93,6 +75,6 @@ impl<S: Slot, T> Slab<S, T> {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.slots.capacity() * size_of::<Entry<T>>() + self.free.capacity() * size_of::<u32>()
+        self.slots.capacity() * size_of::<Option<T>>() + self.free.capacity() * size_of::<u32>()
     }
 }

@@ -445,7 +445,7 @@ impl Room {
     }
 
     /// Ends the batch, each transmit batch having this much room.
-    pub(crate) fn flush(&mut self, room: usize) -> Progress {
+    pub(crate) fn flush(&mut self, room: usize) {
         self.sink.room = room.max(1);
         let mut progress = Progress::More;
         for _ in 0..100_000 {
@@ -460,7 +460,6 @@ impl Room {
         assert_eq!(progress, Progress::Done, "a batch never ends");
         self.used = 0;
         self.sink.room = usize::MAX;
-        progress
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
