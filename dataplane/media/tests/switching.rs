@@ -108,3 +108,75 @@ fn sound_passes() {
     decoder.check_continuity();
     assert!(decoder.shown.len() > 240, "{}", decoder.shown.len());
 }
+
+/// Random caps, pauses, losses and reordering on both ways.
+fn chaos(codec: Codec, rates: &[u64], temporal: u8, spatial: u8, seed: u64) {
+    let mut call = Call::new(seed);
+    let publisher = call.add_publisher(Encoder::new(codec, rates, temporal, spatial));
+    let mut link = Link::new(15, Some(20_000_000)).lossy(15);
+    link.reorder = 15;
+    let subscriber = call.add_subscriber(link);
+    call.publishers[publisher].loss = 15;
+    call.publishers[publisher].reorder = 15;
+    call.subscribe(subscriber, publisher);
+    call.run(Duration::from_secs(3));
+    for _ in 0..40 {
+        let roll = call.dice.roll();
+        let config = SubscriptionConfig {
+            cap: LayerCap {
+                spatial: (roll % 3) as u8,
+                temporal: (roll / 3 % 3) as u8,
+            },
+            paused: roll / 9 % 12 == 0,
+            ..call.subscription(subscriber, publisher)
+        };
+        let off = rates.len() > 1 && roll / 500 % 5 == 0;
+        if let Some(top) = call.publishers[publisher].off.last_mut() {
+            *top = off;
+        }
+        call.apply(Change::SetSubscription(config));
+        let pause = 200 + call.dice.roll() % 1_200;
+        call.run(Duration::from_millis(pause));
+    }
+    let config = call.subscription(subscriber, publisher);
+    call.apply(Change::SetSubscription(config));
+    let settled = call.now + Duration::from_secs(2);
+    call.run(Duration::from_secs(8));
+    let decoder = call.subscribers[0].decoder(0);
+    let lost = decoder.undecodable().len();
+    let (shown, freeze) = (decoder.shown.len(), decoder.longest_freeze(settled));
+    println!("{codec:?} {seed}: {lost} of {shown} undecodable, froze {freeze:?} at last");
+    assert!(lost * 50 < shown, "{lost} undecodable, {shown} shown");
+    assert!(freeze < Duration::from_millis(600), "froze for {freeze:?}");
+}
+
+#[test]
+fn any_disorder_heals() {
+    for seed in 1..5 {
+        chaos(Codec::Vp8, &[150_000, 500_000, 1_500_000], 3, 1, seed);
+        chaos(Codec::H264, &[150_000, 500_000, 1_500_000], 1, 1, seed);
+        chaos(Codec::Av1, &[150_000, 500_000, 1_200_000], 2, 1, seed);
+        chaos(Codec::Vp9, &[1_800_000], 3, 3, seed);
+    }
+}
+
+#[test]
+fn a_frames_packets_leave_equal_in_size() {
+    let mut call = Call::new(3);
+    let publisher = call.add_publisher(Encoder::new(Codec::Vp8, &[1_300_000], 3, 1));
+    let subscriber = call.add_subscriber(Link::new(20, None));
+    call.subscribe(subscriber, publisher);
+    call.run(Duration::from_secs(5));
+    let decoder = call.subscribers[0].decoder(0);
+    decoder.check_continuity();
+    let packets: Vec<_> = decoder.packets.values().collect();
+    let mut uneven = 0;
+    for pair in packets.windows(2) {
+        if pair[0].timestamp == pair[1].timestamp {
+            uneven += usize::from(pair[0].size != pair[1].size);
+            // The payload is what the publisher sent, padding apart.
+            assert!(pair[0].payload.len().abs_diff(pair[1].payload.len()) <= 1);
+        }
+    }
+    assert_eq!(uneven, 0);
+}

@@ -172,6 +172,7 @@ impl Template {
                 at += 1 + bytes.len();
             }
         });
+        self.renumber(buffer, &fields.elements, at);
         at
     }
 
@@ -200,10 +201,11 @@ impl Template {
             put(id, self.mid.as_bytes());
         }
         self.each(&fields.elements, &mut put);
+        self.renumber(buffer, &fields.elements, at);
         at
     }
 
-    /// Every element the subscriber has an id for, rewritten.
+    /// Every element the subscriber has an id for.
     #[inline]
     fn each(&self, elements: &Elements<'_>, mut put: impl FnMut(u8, &[u8])) {
         let ids = &self.ids;
@@ -221,16 +223,32 @@ impl Template {
         {
             put(id, elements.abs_capture_time);
         }
+        if let Some((id, descriptor)) = self.descriptor(elements) {
+            put(id, descriptor);
+        }
+    }
+
+    /// The dependency descriptor, when the subscriber has an id for it.
+    #[inline]
+    fn descriptor<'a>(&self, elements: &Elements<'a>) -> Option<(u8, &'a [u8])> {
         let descriptor = elements.dependency_descriptor;
-        if let Some(id) = ids.dependency_descriptor
-            && (3..=255).contains(&descriptor.len())
+        let id = self.ids.dependency_descriptor?;
+        (3..=255)
+            .contains(&descriptor.len())
+            .then_some((id, descriptor))
+    }
+
+    /// Shifts the frame number of the descriptor that ends at `end`: it is
+    /// always written last.
+    #[inline]
+    fn renumber(&self, buffer: &mut [u8; MAX_HEADER], elements: &Elements<'_>, end: usize) {
+        if let Some((_, descriptor)) = self.descriptor(elements)
+            && elements.frame_shift != 0
         {
-            let mut bytes = [0; 255];
-            let bytes = &mut bytes[..descriptor.len()];
-            bytes.copy_from_slice(descriptor);
-            let number = u16::from_be_bytes([bytes[1], bytes[2]]);
-            bytes[1..3].copy_from_slice(&number.wrapping_add(elements.frame_shift).to_be_bytes());
-            put(id, bytes);
+            let at = end - descriptor.len() + 1;
+            let number = u16::from_be_bytes([buffer[at], buffer[at + 1]]);
+            let shifted = number.wrapping_add(elements.frame_shift);
+            buffer[at..at + 2].copy_from_slice(&shifted.to_be_bytes());
         }
     }
 }

@@ -111,7 +111,7 @@ impl Egress {
                 stream
                     .selector
                     .set_target(now, (wanted && !config.paused).then_some(target));
-            } else if config.paused || track.muted {
+            } else if config.paused || track.muted || !stream.is_understood() {
                 stream.selector.set_target(now, None);
                 tell(world.queue, now, session, stream);
             } else {
@@ -334,6 +334,11 @@ impl Stream {
                 .wrapping_add(self.shifts().timestamp),
             None => last.wrapping_add(ticks(now.since(at), self.clock_rate)),
         })
+    }
+
+    /// Whether the subscriber takes any of the track's payload types.
+    fn is_understood(&self) -> bool {
+        self.payload_types.iter().any(Option::is_some)
     }
 
     /// Whether padding can be sent on it.

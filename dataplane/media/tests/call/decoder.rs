@@ -20,6 +20,8 @@ pub struct Got {
     pub payload: Vec<u8>,
     pub descriptor: Option<Vec<u8>>,
     pub at: Instant,
+    /// Bytes of the datagram.
+    pub size: usize,
 }
 
 #[derive(Clone)]

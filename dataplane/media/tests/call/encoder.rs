@@ -184,7 +184,8 @@ impl Encoder {
                             first,
                             last,
                         };
-                        vp9(state, temporal, synced, &flags, &mut payload);
+                        // Upper layers may begin after a picture of the lowest one.
+                        vp9(state, temporal, temporal == 0, &flags, &mut payload);
                     }
                     Codec::H264 => h264(keyframe, first, last, &mut payload),
                     Codec::Av1 => av1(keyframe, first, last, &mut payload),

@@ -237,6 +237,7 @@ impl Subscriber {
             payload: payload.to_vec(),
             descriptor,
             at: now,
+            size: sealed.len(),
         });
     }
 

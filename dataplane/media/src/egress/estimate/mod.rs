@@ -126,7 +126,7 @@ impl Estimator {
 
     /// Whether it rests on anything.
     pub(crate) fn heard(&self) -> bool {
-        self.heard.is_some()
+        self.heard.is_some() || self.bound.is_some()
     }
 
     /// Loss of late, 0–1.
