@@ -182,13 +182,10 @@ impl Association {
         reaction
     }
 
-    /// DTLS 1.3 leaves the choice of SRTP profile to the client's order;
-    /// where that would be counter mode although AES-GCM, at a quarter of the
-    /// cost, is offered, DTLS 1.2 is the way to it.
     fn make(&self, now: Instant, offer: Offer) -> Dtls {
         let Terms(config) = self.terms.clone();
         let certificate = self.identity.certificate();
-        if offer.dtls13 && !(offer.dtls12 && offer.counter_mode_first) {
+        if offer.dtls13 {
             Dtls::new_13(config, certificate, now)
         } else {
             Dtls::new_12(config, certificate, now)

@@ -15,20 +15,14 @@ const ALERT: u8 = 21;
 const CLIENT_HELLO: u8 = 1;
 const USE_SRTP: u16 = 14;
 const SUPPORTED_VERSIONS: u16 = 43;
-const DTLS_1_2: u16 = 0xFEFD;
 const DTLS_1_3: u16 = 0xFEFC;
 
 /// What a client offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Offer {
-    /// DTLS 1.2 (RFC 6347).
-    pub dtls12: bool,
     /// DTLS 1.3 (RFC 9147).
     pub dtls13: bool,
-    /// The first SRTP protection profile in its order that we know is
-    /// AES_CM_128_HMAC_SHA1_80, although it offers AES-GCM too.
-    pub counter_mode_first: bool,
-    /// A profile we know is among those offered (RFC 5764 §4.1.2).
+    /// An SRTP protection profile we know is among those offered (RFC 5764 §4.1.2).
     pub srtp: bool,
 }
 
@@ -228,33 +222,24 @@ impl<'a> Cursor<'a> {
 /// RFC 6347 §4.2.1, RFC 9147 §5.3.
 fn read(body: &[u8]) -> Option<Offer> {
     let mut cursor = Cursor(body);
-    let legacy_version = cursor.u16()?;
+    let _legacy_version = cursor.u16()?;
     let _random = cursor.take(32)?;
     let _session_id = cursor.short()?;
     let _cookie = cursor.short()?;
     let _cipher_suites = cursor.long()?;
     let _compression = cursor.short()?;
     let mut extensions = Cursor(cursor.long().unwrap_or_default());
-    let mut offer = Offer {
-        dtls12: legacy_version == DTLS_1_2,
-        ..Offer::default()
-    };
+    let mut offer = Offer::default();
     while let Some(kind) = extensions.u16() {
         let mut value = Cursor(extensions.long()?);
         match kind {
             SUPPORTED_VERSIONS => {
                 let versions = value.short()?;
-                let offers = |wanted| pairs(versions).any(|version| version == wanted);
-                offer.dtls12 = offers(DTLS_1_2);
-                offer.dtls13 = offers(DTLS_1_3);
+                offer.dtls13 = pairs(versions).any(|version| version == DTLS_1_3);
             }
             USE_SRTP => {
-                let known = |profile: &u16| matches!(profile, 1 | 7 | 8);
                 let profiles = value.long()?;
-                let first = pairs(profiles).find(known);
-                offer.srtp = first.is_some();
-                offer.counter_mode_first =
-                    first == Some(1) && pairs(profiles).any(|profile| matches!(profile, 7 | 8));
+                offer.srtp = pairs(profiles).any(|profile| matches!(profile, 1 | 7 | 8));
             }
             _ => {}
         }

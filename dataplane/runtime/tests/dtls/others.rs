@@ -148,13 +148,13 @@ async fn webrtc_dtls() {
     }
 }
 
-#[test]
-fn openssl() {
+/// Openssl's client, with a certificate of a new key.
+fn openssl(key: &[&str], offered: &str, profile: Profile) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=x"])
-        .args(["-pkeyopt", "ec_paramgen_curve:P-256"])
+        .args(["req", "-x509", "-nodes", "-subj", "/CN=x", "-newkey"])
+        .args(key)
         .args(["-keyout", &path("key.pem"), "-out", &path("cert.pem")])
         .stderr(Stdio::null())
         .status();
@@ -163,55 +163,69 @@ fn openssl() {
         .args(["x509", "-outform", "DER", "-in", &path("cert.pem")])
         .output()
         .expect("ran above");
+    let server = Server::start(fingerprint(&der.stdout));
+    let len = 2 * (profile.key_len() + profile.salt_len());
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-dtls1_2", "-use_srtp", offered])
+        .args(["-cert", &path("cert.pem"), "-key", &path("key.pem")])
+        .args(["-keymatexport", LABEL, "-keymatexportlen"])
+        .arg(len.to_string())
+        .arg("-connect")
+        .arg(format!("127.0.0.1:{}", server.port))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("ran above");
+    let keys = server.keys();
+    assert_eq!(keys.profile, profile);
+    let lines = BufReader::new(client.stdout.take().expect("piped")).lines();
+    let exported = lines
+        .map_while(Result::ok)
+        .find_map(|line| {
+            let text = line.trim().strip_prefix("Keying material: ")?;
+            Some(text.to_owned())
+        })
+        .expect("printed");
+    let ours = material(&keys);
+    let ours: String = ours.iter().map(|byte| format!("{byte:02X}")).collect();
+    assert_eq!(exported, ours);
+    // "Q" alone on a line ends it, with close_notify.
+    let mut input = client.stdin.take().expect("piped");
+    input.write_all(b"Q\n").expect("it reads");
+    let closed = server.news.recv_timeout(Duration::from_secs(5));
+    assert_eq!(closed, Ok(Outcome::Closed { session: SESSION }));
+    drop(input);
+    let end = Instant::now() + Duration::from_secs(5);
+    while client.try_wait().expect("ours").is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = client.kill();
+    let _ = client.wait();
+}
+
+const P256: [&str; 3] = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+
+#[test]
+fn openssl_of_every_profile() {
     for (offered, profile) in [
         (
-            "SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_128_GCM:SRTP_AEAD_AES_256_GCM",
-            Profile::AeadAes256Gcm,
+            "SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_256_GCM:SRTP_AEAD_AES_128_GCM",
+            Profile::AeadAes128Gcm,
         ),
         (
-            "SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_128_GCM",
-            Profile::AeadAes128Gcm,
+            "SRTP_AES128_CM_SHA1_80:SRTP_AEAD_AES_256_GCM",
+            Profile::AeadAes256Gcm,
         ),
         ("SRTP_AES128_CM_SHA1_80", Profile::AesCm128HmacSha1_80),
     ] {
-        let server = Server::start(fingerprint(&der.stdout));
-        let len = 2 * (profile.key_len() + profile.salt_len());
-        let mut client = Command::new("openssl")
-            .args(["s_client", "-dtls1_2", "-use_srtp", offered])
-            .args(["-cert", &path("cert.pem"), "-key", &path("key.pem")])
-            .args(["-keymatexport", LABEL, "-keymatexportlen"])
-            .arg(len.to_string())
-            .arg("-connect")
-            .arg(format!("127.0.0.1:{}", server.port))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("ran above");
-        let keys = server.keys();
-        assert_eq!(keys.profile, profile);
-        let lines = BufReader::new(client.stdout.take().expect("piped")).lines();
-        let exported = lines
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let text = line.trim().strip_prefix("Keying material: ")?;
-                Some(text.to_owned())
-            })
-            .expect("printed");
-        let ours = material(&keys);
-        let ours: String = ours.iter().map(|byte| format!("{byte:02X}")).collect();
-        assert_eq!(exported, ours);
-        // "Q" alone on a line ends it, with close_notify.
-        let mut input = client.stdin.take().expect("piped");
-        input.write_all(b"Q\n").expect("it reads");
-        let closed = server.news.recv_timeout(Duration::from_secs(5));
-        assert_eq!(closed, Ok(Outcome::Closed { session: SESSION }));
-        drop(input);
-        let end = Instant::now() + Duration::from_secs(5);
-        while client.try_wait().expect("ours").is_none() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = client.kill();
-        let _ = client.wait();
+        openssl(&P256, offered, profile);
     }
+}
+
+/// As GStreamer's webrtcbin does.
+#[test]
+fn openssl_with_an_rsa_certificate() {
+    let offered = "SRTP_AEAD_AES_128_GCM";
+    openssl(&["rsa:2048"], offered, Profile::AeadAes128Gcm);
 }

@@ -102,7 +102,13 @@ pub fn load(root: &Path) -> anyhow::Result<Vec<Source>> {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
             if entry.file_type()?.is_dir() {
-                let skip = ["target", "node_modules", "corpus", "artifacts"];
+                let skip = [
+                    "target",
+                    "node_modules",
+                    "corpus",
+                    "artifacts",
+                    "third-party",
+                ];
                 if !name.starts_with('.') && !skip.contains(&&*name) {
                     folders.push(path);
                 }
