@@ -88,7 +88,8 @@ pub enum Transport {
 pub struct Keyed {
     /// Where the other end is.
     pub path: Path,
-    /// Its keys.
+    /// Its keys, which no session had before: one that begins anew numbers its
+    /// packets anew.
     pub keys: Keys,
 }
 
