@@ -117,6 +117,7 @@ impl Forwarder {
                 };
                 self.egress
                     .set_subscription(&mut self.hub.world(now), track, session, config)?;
+                self.count_subscriptions();
             }
             Change::RemoveSubscription(key) => self.end_subscription(now, key),
             Change::SetKeys { session, keys } => {
@@ -148,11 +149,17 @@ impl Forwarder {
             self.end_track(now, track);
         }
         self.hub.remove_session(slot);
+        self.count_subscriptions();
+    }
+
+    fn count_subscriptions(&mut self) {
+        self.hub.counters.subscriptions = self.egress.len() as u64;
     }
 
     fn end_track(&mut self, now: Now, slot: TrackSlot) {
         self.egress.track_removed(&mut self.hub.world(now), slot);
         self.hub.remove_track(slot);
+        self.count_subscriptions();
         // What waits is not in order any more.
         self.at = 0;
         self.cursor = Cursor::default();
@@ -161,6 +168,7 @@ impl Forwarder {
     fn end_subscription(&mut self, now: Now, key: SubscriptionKey) {
         self.egress
             .remove_subscription(&mut self.hub.world(now), key);
+        self.count_subscriptions();
     }
 
     /// Takes one datagram in: `memory[range]`, decrypted in place. Checks are

@@ -92,6 +92,7 @@ fn a_track_that_ends_in_the_middle_of_a_batch_takes_only_its_own_packets() {
         let media = Media::new(8, VP8, &picture).at(sequence, 0);
         rig.rtp(speaker, &media.named("1", "").build());
     }
+    assert_eq!(rig.forwarder.counters().subscriptions, 1);
     rig.apply(Change::RemoveTrack(film.key));
     rig.apply(Change::SetTrack(video(12, session, "2", &[])));
     rig.flush();
@@ -108,6 +109,7 @@ fn a_track_that_ends_in_the_middle_of_a_batch_takes_only_its_own_packets() {
     rig.apply(Change::RemoveSession(session));
     rig.flush();
     assert_eq!(rig.forwarder.counters().tracks, 0);
+    assert_eq!(rig.forwarder.counters().subscriptions, 0);
 }
 
 #[test]

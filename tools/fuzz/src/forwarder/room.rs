@@ -41,6 +41,8 @@ struct Peer {
     sequence: u16,
     /// Transport-wide numbers it received.
     heard: Vec<(u16, Instant)>,
+    /// Source and sequence number of what it received last.
+    last: (u32, u16),
 }
 
 pub(crate) struct Room {
@@ -410,7 +412,8 @@ impl Room {
         self.pass(Duration::from_millis(20));
     }
 
-    /// A subscriber acknowledges what it received, but for what the bytes say.
+    /// A subscriber acknowledges what it received, but for what the bytes say,
+    /// and wants some of it again.
     pub(crate) fn feedback(&mut self, peer: usize, bytes: &[u8]) {
         let mut heard = core::mem::take(&mut self.peers[peer].heard);
         let mut at = 0;
@@ -422,6 +425,10 @@ impl Room {
         let mut buffer = [0; 1200];
         let mut writer = Writer::new(&mut buffer);
         let _ = writer.transport_cc(1, 0x1000, at as u8, heard.into_iter());
+        let (media, last) = self.peers[peer].last;
+        let back = u16::from(bytes.first().copied().unwrap_or(0) % 64);
+        let first = last.wrapping_sub(back);
+        let _ = writer.nack(1, media, (0..=back).map(|n| first.wrapping_add(n)));
         let compound = writer.as_bytes().to_vec();
         self.rtcp(peer, &compound);
     }
@@ -496,6 +503,7 @@ impl Room {
                 Protocol::Rtp => {
                     let view = rtp::Packet::parse_protected(&datagram).expect("a whole header");
                     let header = view.header_len();
+                    peer.last = (view.ssrc(), view.sequence());
                     let number = view.extension(3).and_then(|e| e.transport_sequence());
                     if let Some(number) = number {
                         peer.heard.push((number, now));
@@ -524,6 +532,7 @@ fn fresh(peer: usize, generation: u8) -> Peer {
         generation,
         sequence: 0,
         heard: Vec::new(),
+        last: (0, 0),
     }
 }
 
