@@ -16,6 +16,7 @@ pub(super) async fn create<S: Sessions>(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let made = async {
+        handlers.sessions.admit(&parts)?;
         let token = body::bearer(&parts.headers)?;
         let access = handlers
             .sessions

@@ -23,6 +23,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::request::Parts;
 use axum::routing::{patch, post};
 
 use crate::sdp::LocalTransport;
@@ -84,6 +85,9 @@ pub struct IceServer {
 pub trait Sessions: Send + Sync + 'static {
     /// Who a request is from, and what it may do.
     type Access: Send + Sync;
+
+    /// Whether this client may make a session now.
+    fn admit(&self, request: &Parts) -> Result<(), Refused>;
 
     /// Reads a bearer token for this room.
     fn authorize(

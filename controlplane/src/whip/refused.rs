@@ -84,7 +84,8 @@ impl Refused {
         )
     }
 
-    pub(super) fn unprocessable(message: impl Into<String>) -> Self {
+    /// Well-formed, but nothing that can be done.
+    pub fn unprocessable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", message)
     }
 
