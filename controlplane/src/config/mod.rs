@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 pub use sections::{
     Api, Calls, Dataplane, Level, Limits, Listen, Log, LogFormat, Metrics, Peers, RelayCheck,
-    RoomPage, Rooms, SecretSource, TokenSource, Turn,
+    RoomPage, Rooms, SecretSource, TokenSource, Turn, Whip,
 };
 
 /// The whole file.
@@ -28,6 +28,8 @@ pub struct Config {
     pub api: Api,
     /// `[rooms]`
     pub rooms: Rooms,
+    /// `[whip]`
+    pub whip: Whip,
     /// `[calls]`
     pub calls: Calls,
     /// `[relay_check]`
@@ -50,6 +52,7 @@ pub const SECTIONS: &[keys::Section] = &[
     Peers::SECTION,
     Api::SECTION,
     Rooms::SECTION,
+    Whip::SECTION,
     Calls::SECTION,
     RelayCheck::SECTION,
     RoomPage::SECTION,

@@ -121,6 +121,17 @@ section! {
 }
 
 section! {
+    /// Publishing and viewing by HTTP alone (WHIP and WHEP).
+    Whip "whip" {
+        /// Whether `/whip/` and `/whep/` are served. Restart to change.
+        enabled: bool = true, Default "true";
+        /// Origins whose pages may call them; `*` for any, which is safe:
+        /// every request carries a token that no browser adds by itself.
+        origins: Vec<String> = vec!["*".to_owned()], Default r#"["*"]"#;
+    }
+}
+
+section! {
     /// Records of calls: when, where, who, and how well. Never addresses or
     /// descriptions of media.
     Calls "calls" {

@@ -9,6 +9,7 @@ mod serve;
 mod sockets;
 mod status;
 mod websocket;
+mod whip;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -116,6 +117,9 @@ pub fn public(app: Arc<App>) -> Router {
         .route("/v1/calls/{call}", get(rooms::call))
         .route("/healthz", get(status::health))
         .route("/readyz", get(status::ready));
+    if app.settings.borrow().config.whip.enabled {
+        router = router.merge(crate::whip::router(app.clone()));
+    }
     for asset in page::ASSETS {
         router = router.route(
             asset.path,
@@ -155,7 +159,7 @@ async fn around(
         .as_ref()
         .map_or("other", |path| known_route(path.as_str()));
     let settings = app.settings.borrow().clone();
-    let limited = route.starts_with("/v1/") && {
+    let limited = (route.starts_with("/v1/") || route.starts_with("/wh")) && {
         let limits = &settings.config.limits;
         let client = client_address(peer.ip(), request.headers(), &settings);
         !app.limiter
@@ -217,6 +221,11 @@ fn known_route(pattern: &str) -> &'static str {
         "/v1/nodes" => "/v1/nodes",
         "/v1/calls" => "/v1/calls",
         "/v1/calls/{call}" => "/v1/calls/{call}",
+        "/whip/{room}" => "/whip/{room}",
+        "/whip/{room}/{session}" => "/whip/{room}/{session}",
+        "/whep/{room}" => "/whep/{room}",
+        "/whep/{room}/{session}" => "/whep/{room}/{session}",
+        "/whep/{room}/{session}/layer" => "/whep/{room}/{session}/layer",
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",

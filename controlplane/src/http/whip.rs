@@ -12,9 +12,7 @@ use crate::rooms::message::{ConnectionName, ErrorCode, LeaveReason};
 use crate::rooms::model::{Failure, Whom};
 use crate::sdp::LocalTransport;
 use crate::tokens::{Access, TokenError};
-use crate::whip::{
-    Created, IceServer, IceSession, LayerSelection, Protocol, Refused, Sessions,
-};
+use crate::whip::{Created, IceServer, IceSession, LayerSelection, Protocol, Refused, Sessions};
 
 impl Sessions for App {
     type Access = Access;
@@ -34,15 +32,15 @@ impl Sessions for App {
     }
 
     fn authorize(&self, token: &str, room: &str, protocol: Protocol) -> Result<Access, Refused> {
-        let access = self
-            .settings
-            .borrow()
-            .token_keys
-            .verify(token)
-            .map_err(|error| match error {
-                TokenError::NoKey => Refused::unavailable(error.to_string()),
-                _ => Refused::unauthorized(error.to_string()),
-            })?;
+        let access =
+            self.settings
+                .borrow()
+                .token_keys
+                .verify(token)
+                .map_err(|error| match error {
+                    TokenError::NoKey => Refused::unavailable(error.to_string()),
+                    _ => Refused::unauthorized(error.to_string()),
+                })?;
         if access.room.as_str() != room {
             return Err(Refused::forbidden("the token is for another room"));
         }
@@ -202,8 +200,6 @@ fn refused(failure: Failure) -> Refused {
         | ErrorCode::UnknownType
         | ErrorCode::Version
         | ErrorCode::BadAnswer
-        | ErrorCode::StaleAnswer => {
-            Refused::new(StatusCode::BAD_REQUEST, "bad_request", message)
-        }
+        | ErrorCode::StaleAnswer => Refused::new(StatusCode::BAD_REQUEST, "bad_request", message),
     }
 }

@@ -21,6 +21,7 @@ use crate::link::reconcile::{IN_FLIGHT, Token};
 use crate::sdp::LocalTransport;
 use crate::settings::{Settings, unix_now};
 use crate::tokens::{Access, Resume};
+use crate::whip::LayerSelection;
 
 /// Requests that may wait for the task.
 const WAITING: usize = 1_024;
@@ -433,6 +434,12 @@ impl Rooms {
     /// What a participant can show.
     pub async fn layers(&self, whom: Whom, wishes: Vec<LayerWish>) -> Result<(), Failure> {
         self.run(move |model, _| model.layers(&whom, None, &wishes))
+            .await?
+    }
+
+    /// A viewer asks for a layer.
+    pub async fn select_layer(&self, whom: Whom, selection: LayerSelection) -> Result<(), Failure> {
+        self.run(move |model, _| model.select_layer(&whom, &selection))
             .await?
     }
 

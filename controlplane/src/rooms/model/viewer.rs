@@ -9,9 +9,10 @@ use super::subscribe::new_section;
 use super::subscriber::{FixedSection, Sections, Subscriber};
 use super::{Context, Failure, Model, Whom};
 use crate::rooms::ids::{ParticipantId, TrackId, random_ssrc};
-use crate::rooms::message::{ConnectionName, ErrorCode, Source};
+use crate::rooms::message::{ConnectionName, ErrorCode, LayerWish, Source};
 use crate::rooms::note::{self, SessionNote, ViewerSection};
 use crate::sdp::{SentTrack, ViewerOffer, payload_map};
+use crate::whip::LayerSelection;
 
 impl Model {
     /// Answers a viewer's offer; what is published later is sent in the same
@@ -26,9 +27,68 @@ impl Model {
             room.view(cx, whom.id, &offer)
         })
     }
+
+    /// What a viewer asks to be sent in a section (the layer extension of
+    /// WHEP): bounds, within which the data plane goes on choosing.
+    pub fn select_layer(&mut self, whom: &Whom, selection: &LayerSelection) -> Result<(), Failure> {
+        let wish = self.with_room(&whom.room, |room, _| room.layer_wish(whom.id, selection))?;
+        self.layers(whom, None, &[wish])
+    }
 }
 
 impl Room {
+    fn layer_wish(
+        &mut self,
+        id: ParticipantId,
+        selection: &LayerSelection,
+    ) -> Result<LayerWish, Failure> {
+        let person = self.participant(id)?;
+        let subscriber = person
+            .subscriber
+            .as_ref()
+            .ok_or_else(|| Failure::not_found("connection"))?;
+        let Sections::Fixed(fixed) = &subscriber.state else {
+            return Err(Failure::not_found("section"));
+        };
+        let chosen = match selection.media_id {
+            Some(place) => fixed.get(place),
+            None => fixed.iter().find(|section| !section.audio),
+        };
+        let section = chosen
+            .and_then(|chosen| subscriber.sections.get(&chosen.mid))
+            .ok_or_else(|| Failure::not_found("section with a track"))?;
+        let track = section.track;
+        let encodings = self
+            .track(track)
+            .map(|(_, track)| track.encodings.as_slice())
+            .unwrap_or_default();
+        let encoding = match &selection.encoding_id {
+            None => None,
+            Some(rid) => Some(
+                encodings
+                    .iter()
+                    .zip(0_u8..)
+                    .find(|(encoding, _)| encoding.rid.as_deref() == Some(rid))
+                    .map(|(_, place)| place)
+                    .ok_or_else(|| Failure::not_found("encoding"))?,
+            ),
+        };
+        // Encodings count as spatial layers where there are several.
+        let spatial = match (encoding, selection.spatial()) {
+            (Some(encoding), _) => Some(encoding),
+            (None, spatial) => spatial,
+        };
+        Ok(LayerWish {
+            track,
+            visible: None,
+            width: None,
+            height: None,
+            max_spatial: Some(spatial.unwrap_or(3).min(3)),
+            max_temporal: Some(selection.temporal().unwrap_or(3).min(3)),
+            priority: None,
+        })
+    }
+
     fn view(
         &mut self,
         cx: &mut Context,
