@@ -1,5 +1,7 @@
 //! What a shard asks its worker for.
 
+use core::net::IpAddr;
+
 use forebay_media::{Event, SessionKey};
 use forebay_turn::{Deletion, RelayedAddr, SocketId, Usage};
 
@@ -33,6 +35,8 @@ pub enum Command {
     Dtls {
         /// Whose.
         session: SessionKey,
+        /// Who sent it.
+        source: IpAddr,
         /// As received; at most 1,500 bytes.
         datagram: Box<[u8]>,
     },

@@ -138,9 +138,15 @@ impl Forwarding {
                     debug_assert_eq!(armed, Ok(()));
                     continue;
                 }
-                forebay_media::Command::Dtls { session, datagram } => {
-                    Command::Dtls { session, datagram }
-                }
+                forebay_media::Command::Dtls {
+                    session,
+                    source,
+                    datagram,
+                } => Command::Dtls {
+                    session,
+                    source,
+                    datagram,
+                },
                 forebay_media::Command::Event(event) => Command::Media(event),
             });
         }

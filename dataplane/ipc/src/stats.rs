@@ -81,6 +81,35 @@ table! {
     Batches, Counter, "batches", None, "Batches with at least one datagram.";
     CommandsRefused, Counter, "commands_refused", None, "Commands not taken because the worker's mailbox was full.";
     ReportsLost, Counter, "reports_lost", None, "Allocation reports lost because the control thread was too slow.";
+    DroppedMediaNoSession, Counter, "packets_dropped", Some(("reason", "no_session")), "Packets dropped by the engine.";
+    DroppedMediaMalformed, Counter, "packets_dropped", Some(("reason", "malformed_media")), "Packets dropped by the engine.";
+    DroppedMediaNoKeys, Counter, "packets_dropped", Some(("reason", "no_keys")), "Packets dropped by the engine.";
+    DroppedMediaBadTag, Counter, "packets_dropped", Some(("reason", "bad_tag")), "Packets dropped by the engine.";
+    DroppedMediaReplayed, Counter, "packets_dropped", Some(("reason", "replayed")), "Packets dropped by the engine.";
+    DroppedMediaUnknownStream, Counter, "packets_dropped", Some(("reason", "unknown_stream")), "Packets dropped by the engine.";
+    DroppedMediaTooManyStreams, Counter, "packets_dropped", Some(("reason", "too_many_streams")), "Packets dropped by the engine.";
+    DroppedMediaBadCheck, Counter, "packets_dropped", Some(("reason", "bad_check")), "Packets dropped by the engine.";
+    DroppedMediaDtlsBudget, Counter, "packets_dropped", Some(("reason", "dtls_budget")), "Packets dropped by the engine.";
+    DroppedMediaNoRoom, Counter, "packets_dropped", Some(("reason", "no_room")), "Packets dropped by the engine.";
+    KernelDropsMedia, Counter, "kernel_drops", Some(("socket", "media")), "Datagrams the kernel dropped on a full receive buffer (SO_RXQ_OVFL).";
+    MediaSessions, Gauge, "media_sessions", None, "Sessions (peer connections and links) alive.";
+    MediaTracks, Gauge, "media_tracks", None, "Published tracks alive.";
+    MediaSubscriptions, Gauge, "media_subscriptions", None, "Tracks on their way to a session.";
+    MediaReceivedPackets, Counter, "media_packets", Some(("direction", "received")), "RTP packets of publishers received and forwarded to subscribers.";
+    MediaForwardedPackets, Counter, "media_packets", Some(("direction", "forwarded")), "RTP packets of publishers received and forwarded to subscribers.";
+    MediaReceivedBytes, Counter, "media_bytes", Some(("direction", "received")), "Their bytes, headers and tags included.";
+    MediaForwardedBytes, Counter, "media_bytes", Some(("direction", "forwarded")), "Their bytes, headers and tags included.";
+    MediaSends, Counter, "media_sends", None, "Send operations that carried media, RTCP or answers to checks; packets divided by sends is the coalescing factor.";
+    MediaRetransmissions, Counter, "media_retransmissions", Some(("outcome", "sent")), "Packets subscribers asked for again.";
+    MediaRetransmissionsMissed, Counter, "media_retransmissions", Some(("outcome", "gone")), "Packets subscribers asked for again.";
+    MediaNacked, Counter, "media_nacked_packets", None, "Packets publishers were asked for again.";
+    MediaKeyframeRequests, Counter, "media_keyframe_requests", None, "Keyframe requests sent to publishers.";
+    MediaLayerSwitches, Counter, "media_layer_switches", None, "Switches of encoding or spatial layer.";
+    MediaProbes, Counter, "media_probe_packets", None, "Padding packets sent to find out bandwidth.";
+    MediaChecks, Counter, "ice_checks", None, "ICE checks answered.";
+    RtcpReceived, Counter, "rtcp_packets", Some(("direction", "received")), "RTCP packets (compounds).";
+    RtcpSent, Counter, "rtcp_packets", Some(("direction", "sent")), "RTCP packets (compounds).";
+    MediaRefused, Counter, "media_changes_refused", None, "Changes of sessions, tracks and subscriptions the worker could not carry out.";
     CpuNanoseconds, Counter, "cpu_nanoseconds", None, "CPU time of the worker thread.";
 }
 

@@ -1,5 +1,7 @@
 //! Rare work and news for the caller.
 
+use core::net::IpAddr;
+
 use forebay_wire::clock::Instant;
 
 use crate::ids::{SessionKey, SubscriptionKey, TrackKey};
@@ -22,6 +24,8 @@ pub enum Command {
     Dtls {
         /// Whose.
         session: SessionKey,
+        /// Who sent it.
+        source: IpAddr,
         /// As received; at most 1,500 bytes.
         datagram: Box<[u8]>,
     },

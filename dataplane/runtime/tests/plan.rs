@@ -137,3 +137,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn media_has_a_port_per_worker_that_relays_stay_clear_of() {
+    assert!(plan("").expect("a plan").media.is_none());
+    let text = "[relay]\nports = \"50000-50019\"\n[media]\nenabled = true\nport = 50004\n";
+    let nat = "addresses = [\"10.0.0.5\", \"2001:db8::5\"]\n\
+               external = [{ address = \"10.0.0.5\", public = \"203.0.113.7\" }]\n";
+    let plan = plan(&format!("{text}{nat}")).expect("a plan");
+    let media = plan.media.as_ref().expect("media");
+    let of_second: Vec<String> = media
+        .of_worker(1)
+        .map(|address| format!("{} as {}", address.local, address.public))
+        .collect();
+    assert_eq!(
+        of_second,
+        [
+            "10.0.0.5:50005 as 203.0.113.7:50005",
+            "[2001:db8::5]:50005 as [2001:db8::5]:50005"
+        ]
+    );
+    let dealt: HashSet<u16> = plan.ports.iter().flatten().copied().collect();
+    let left = (50000..=50019).filter(|port| !(50004..=50006).contains(port));
+    assert_eq!(dealt, left.collect());
+    assert_eq!(media.forwarder.capacity.sessions, 4000_u32.div_ceil(3));
+
+    let denied = vec!["203.0.113.0/24".parse().expect("a network")];
+    let policy = plan.policy(Vec::new(), denied, 1024);
+    let judge = |peer: &str| policy.judge(peer.parse().expect("an address")).is_allowed();
+    assert!(judge("203.0.113.7:50004") && judge("203.0.113.7:50006"));
+    assert!(judge("[2001:db8::5]:50005"));
+    assert!(!judge("203.0.113.7:3478") && !judge("203.0.113.7:50007"));
+    assert!(!judge("[2001:db8::5]:3478"));
+}
+
+#[test]
+fn without_addresses_of_its_own_media_uses_the_relays() {
+    let text = "[relay]\naddresses = [\"10.0.0.5\"]\n[media]\nenabled = true\n";
+    let plan = plan(text).expect("a plan");
+    let media = plan.media.expect("media");
+    assert_eq!(media.addresses, plan.relays);
+    let error = Plan::new(
+        &settings("[media]\nenabled = true\nport = 65534\n"),
+        &host(),
+    )
+    .expect_err("three workers");
+    assert_eq!(error.key, "media.port");
+}

@@ -93,6 +93,10 @@ fn the_table_of_statistics_knows_every_drop_reason() {
         .filter_map(|definition| definition.label)
         .map(|(_, value)| value)
         .collect();
-    let reasons: Vec<&str> = DropReason::ALL.iter().map(|reason| reason.name()).collect();
+    let relaying = DropReason::ALL.iter().map(|reason| reason.name());
+    let media = forebay_media::DropReason::ALL;
+    let reasons: Vec<&str> = relaying
+        .chain(media.iter().map(|reason| reason.name()))
+        .collect();
     assert_eq!(labels, reasons);
 }

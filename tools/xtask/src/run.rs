@@ -131,7 +131,7 @@ pub fn run(args: &Run) -> Result<()> {
         path.join("dataplane.toml"),
         format!(
             "[listen]\nudp = [\"{turn}\"]\n[relay]\naddresses = [\"{address}\"]\nports = \"{}\"\n\
-             [lifetimes]\ndrain = \"1s\"\n[control]\nsocket = {socket:?}\n",
+             [lifetimes]\ndrain = \"1s\"\n[media]\nenabled = true\n[control]\nsocket = {socket:?}\n",
             args.relay_ports
         ),
     )?;

@@ -204,6 +204,7 @@ impl Hub {
         }
         let command = Command::Dtls {
             session: session.transport.key,
+            source: path.remote.ip(),
             datagram: datagram.into(),
         };
         if !self.queue.push(command) {

@@ -155,7 +155,9 @@ impl Rig {
                     self.timers.insert((at, token));
                     assert!(self.timers.len() <= self.forwarder.timers());
                 }
-                Command::Dtls { session, datagram } => self.dtls.push((session, datagram)),
+                Command::Dtls {
+                    session, datagram, ..
+                } => self.dtls.push((session, datagram)),
                 Command::Event(event) => self.events.push(event),
             }
         }

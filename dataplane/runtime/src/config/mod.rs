@@ -15,8 +15,8 @@ pub use error::{ConfigError, Problem};
 pub use print::default_text;
 pub use section::{Key, Section};
 pub use settings::{
-    Auth, Control, Cores, External, Lifetimes, Limits, Listen, Log, Metrics, Peers, Relay,
-    SecretFile, Settings, Sockets,
+    Auth, Control, Cores, External, ExternalMedia, Lifetimes, Limits, Listen, Log, Media, Metrics,
+    Peers, Relay, SecretFile, Settings, Sockets,
 };
 pub use values::{LogFormat, Moment, Network, PortRange};
 

@@ -9,6 +9,9 @@ use super::settings::Settings;
 /// Keys that only a server without a control plane has.
 const STANDALONE: &[(&str, &str)] = &[("auth", "secrets"), ("auth", "users_file")];
 
+/// Sections that only a data plane has.
+const CONTROLLED: &[&str] = &["media"];
+
 /// The configuration that is in force when nothing is said, every key
 /// documented. Keys whose default is to be left out stand behind `#`.
 pub fn default_text(role: Role) -> String {
@@ -19,6 +22,9 @@ pub fn default_text(role: Role) -> String {
     }
     for section in Settings::KEYS {
         let Some(keys) = section.table else { continue };
+        if role == Role::Standalone && CONTROLLED.contains(&section.name) {
+            continue;
+        }
         text.push('\n');
         write_docs(&mut text, section.docs);
         let _ = writeln!(text, "[{}]", section.name);

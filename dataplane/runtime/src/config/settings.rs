@@ -36,6 +36,8 @@ section! {
         lifetimes: Lifetimes = Lifetimes::default(), table Lifetimes;
         /// Kernel sockets and receive memory.
         sockets: Sockets = Sockets::default(), table Sockets;
+        /// Media of rooms: the forwarder's ports and memory.
+        media: Media = Media::default(), table Media;
         /// Metrics and health over HTTP: /metrics, /healthz, /readyz.
         metrics: Metrics = Metrics::default(), table Metrics;
         /// The local socket that `forebay status` and the control plane use.
@@ -212,6 +214,48 @@ section! {
 }
 
 section! {
+    /// The forwarder.
+    pub struct Media {
+        /// Whether to forward media for rooms.
+        enabled: bool = false;
+        /// Addresses of this host to receive media on; one per family is
+        /// usual. Omitted: the relay addresses.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        addresses: Option<Vec<IpAddr>> = None, example "[\"203.0.113.7\", \"2001:db8::7\"]";
+        /// For a host behind a one-to-one NAT: the public address that clients
+        /// are told for an address above. Where addresses are omitted, those of
+        /// [relay] hold.
+        external: Vec<ExternalMedia> = Vec::new(), table ExternalMedia;
+        /// UDP port of the first worker; the next worker has the next port.
+        /// Open these in the firewall.
+        port: u16 = 7882;
+        /// Sessions (a browser has two) over all workers; each takes an equal
+        /// share.
+        sessions: u32 = 4000;
+        /// Published tracks over all workers.
+        tracks: u32 = 8000;
+        /// Subscriptions (tracks on their way to somebody) over all workers.
+        subscriptions: u32 = 40000;
+        /// Memory of each worker for packets that may have to be sent again,
+        /// MiB. Holds a second of what the worker receives at 64 MiB per
+        /// 500 Mbit/s.
+        cache: u32 = 64;
+        /// Receive buffer of each media socket, bytes (net.core.rmem_max).
+        receive_buffer: usize = 4 << 20;
+        /// Send buffer of each media socket, bytes (net.core.wmem_max).
+        send_buffer: usize = 4 << 20;
+        /// The largest packet sent, UDP payload bytes.
+        mtu: u16 = 1200;
+        /// Bandwidth a subscriber is assumed to have at first, bits per second.
+        start_bitrate: u64 = 1_000_000;
+        /// The most a subscriber is sent, bits per second.
+        max_bitrate: u64 = 50_000_000;
+        /// Threads for DTLS handshakes, beside the workers.
+        dtls_threads: usize = 1;
+    }
+}
+
+section! {
     /// Metrics and health.
     pub struct Metrics {
         /// Address to serve on. Keep it away from the public. Omitted: off.
@@ -258,6 +302,33 @@ impl Section for External {
     const KEYS: &'static [Key] = &[
         Key {
             name: "relay",
+            docs: &[],
+            example: Some("\"10.0.0.5\""),
+            table: None,
+        },
+        Key {
+            name: "public",
+            docs: &[],
+            example: Some("\"203.0.113.7\""),
+            table: None,
+        },
+    ];
+}
+
+/// The public address in front of a media address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalMedia {
+    /// The media address, bound on this host.
+    pub address: IpAddr,
+    /// The address clients are told.
+    pub public: IpAddr,
+}
+
+impl Section for ExternalMedia {
+    const KEYS: &'static [Key] = &[
+        Key {
+            name: "address",
             docs: &[],
             example: Some("\"10.0.0.5\""),
             table: None,

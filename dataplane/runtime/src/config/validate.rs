@@ -13,6 +13,7 @@ pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, St
     addresses(settings, &mut found);
     sizes(settings, &mut found);
     times(settings, &mut found);
+    media(settings, role, &mut found);
     found
 }
 
@@ -229,6 +230,117 @@ fn sizes(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
     }
     if !(1..=1024).contains(&settings.relay.ready) {
         found.push(("relay.ready", "must lie between 1 and 1024".to_owned()));
+    }
+}
+
+fn media(settings: &Settings, role: Role, found: &mut Vec<(&'static str, String)>) {
+    let media = &settings.media;
+    if media.enabled && role == Role::Standalone {
+        found.push((
+            "media.enabled",
+            "forebay-turnd relays only; forebay-dataplane forwards media, told by a control plane"
+                .to_owned(),
+        ));
+    }
+    if let Some(addresses) = &media.addresses {
+        if addresses.is_empty() {
+            found.push((
+                "media.addresses",
+                "names no address; leave it out for the relay addresses".to_owned(),
+            ));
+        }
+        if addresses.len() > 16 {
+            found.push(("media.addresses", "at most 16 addresses".to_owned()));
+        }
+        let mut seen = HashSet::new();
+        for address in addresses {
+            if address.is_unspecified() || address.is_multicast() {
+                found.push((
+                    "media.addresses",
+                    format!("{address} cannot be told to clients; name a real address"),
+                ));
+            }
+            if !seen.insert(address) {
+                found.push(("media.addresses", format!("{address} stands twice")));
+            }
+        }
+    }
+    let mut mapped = HashSet::new();
+    for external in &media.external {
+        let known = media.addresses.as_deref().unwrap_or_default();
+        if !known.contains(&external.address) {
+            found.push((
+                "media.external",
+                format!("{} is not among media.addresses", external.address),
+            ));
+        }
+        if external.address.is_ipv4() != external.public.is_ipv4() {
+            found.push((
+                "media.external",
+                format!(
+                    "{} and {} differ in family",
+                    external.address, external.public
+                ),
+            ));
+        }
+        if external.public.is_unspecified() || external.public.is_multicast() {
+            found.push((
+                "media.external",
+                format!("{} cannot be told to clients", external.public),
+            ));
+        }
+        if !mapped.insert(external.address) {
+            found.push((
+                "media.external",
+                format!("{} is mapped twice", external.address),
+            ));
+        }
+    }
+    if media.port == 0 {
+        found.push(("media.port", "clients must know the port".to_owned()));
+    }
+    for (key, value) in [
+        ("media.sessions", media.sessions),
+        ("media.tracks", media.tracks),
+        ("media.subscriptions", media.subscriptions),
+    ] {
+        if value == 0 || value > 1_000_000 {
+            found.push((key, "must lie between 1 and 1000000".to_owned()));
+        }
+    }
+    if !(1..=2048).contains(&media.cache) {
+        found.push(("media.cache", "must lie between 1 and 2048 MiB".to_owned()));
+    }
+    for (key, value) in [
+        ("media.receive_buffer", media.receive_buffer),
+        ("media.send_buffer", media.send_buffer),
+    ] {
+        if !(4096..=1 << 30).contains(&value) {
+            found.push((key, "must lie between 4096 and 1073741824 bytes".to_owned()));
+        }
+    }
+    if !(576..=1452).contains(&media.mtu) {
+        found.push((
+            "media.mtu",
+            "must lie between 576 and 1452 bytes".to_owned(),
+        ));
+    }
+    for (key, value) in [
+        ("media.start_bitrate", media.start_bitrate),
+        ("media.max_bitrate", media.max_bitrate),
+    ] {
+        if !(10_000..=100_000_000_000).contains(&value) {
+            found.push((key, "must lie between 10000 and 100000000000".to_owned()));
+        }
+    }
+    if media.start_bitrate > media.max_bitrate {
+        found.push((
+            "media.start_bitrate",
+            "exceeds media.max_bitrate".to_owned(),
+        ));
+    }
+    if !(1..=64).contains(&media.dtls_threads) {
+        found.push(("media.dtls_threads", "must lie between 1 and 64".to_owned()));
     }
 }
 

@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use forebay_ipc::codec::Buffer;
+use forebay_ipc::media::{MediaSecret, MediaSession, MediaTrack, MediaTransport, Note};
 use forebay_ipc::socket::{Connection, ConnectionError};
-use forebay_ipc::{FromDataplane, Rejected, RejectionReason, Role, SILENCE_LIMIT, Text, VERSION};
+use forebay_ipc::{
+    Bytes, FromDataplane, Rejected, RejectionReason, Role, SILENCE_LIMIT, Text, VERSION,
+};
 
 use super::snapshot::Snapshot;
 
@@ -30,6 +33,46 @@ pub(super) enum Stage {
     },
     /// To be closed once the answers are out.
     Rejected,
+}
+
+/// What a client is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Audience {
+    /// Single allocations, sessions, tracks and subscriptions.
+    pub(super) details: bool,
+    /// The control plane's own memory, and keys; observers only look.
+    pub(super) secrets: bool,
+}
+
+impl Audience {
+    /// A session as this client may see it.
+    pub(super) fn session(self, session: &MediaSession) -> MediaSession {
+        let mut session = session.clone();
+        if self.secrets {
+            return session;
+        }
+        let hidden = || MediaSecret::new(Bytes::default());
+        session.note = Note::default();
+        match &mut session.transport {
+            MediaTransport::Ice { local_password, .. } => *local_password = hidden(),
+            MediaTransport::Link {
+                local, remote_keys, ..
+            } => {
+                *local = hidden();
+                *remote_keys = hidden();
+            }
+        }
+        session
+    }
+
+    /// A track as this client may see it.
+    pub(super) fn track(self, track: &MediaTrack) -> MediaTrack {
+        let mut track = track.clone();
+        if !self.secrets {
+            track.note = Note::default();
+        }
+        track
+    }
 }
 
 /// A connection with what waits for it.
@@ -66,7 +109,7 @@ impl Client {
         matches!(self.stage, Stage::Admitted { role, .. } if role == wanted)
     }
 
-    /// Whether it wants to hear of allocations.
+    /// Whether it wants to hear of allocations and media.
     pub(super) fn wants_allocations(&self) -> bool {
         matches!(
             self.stage,
@@ -75,6 +118,14 @@ impl Client {
                 ..
             }
         )
+    }
+
+    /// What it is to be told.
+    pub(super) fn audience(&self) -> Audience {
+        Audience {
+            details: self.wants_allocations(),
+            secrets: self.is(Role::Controller),
+        }
     }
 
     /// Whether something waits until the kernel takes more.

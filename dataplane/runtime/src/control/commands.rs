@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tracing::info;
 
 use super::snapshot::InForce;
-use crate::node::Node;
+use crate::node::{Declined, Node};
 
 /// Carries a command out; the text is for people and empty on success.
 pub(super) fn carry_out(
@@ -32,12 +32,39 @@ pub(super) fn carry_out(
             }
             busy_or_done(node.delete(id).is_ok())
         }
-        Command::SetSession(_)
-        | Command::RemoveSession(_)
-        | Command::SetTrack(_)
-        | Command::RemoveTrack(_)
-        | Command::SetSubscription(_)
-        | Command::RemoveSubscription(_) => (Outcome::Invalid, "media is off".to_owned()),
+        Command::SetSession(session) => {
+            let new = node
+                .media()
+                .is_some_and(|media| media.registry().session(session.key).is_none());
+            if new && node.drain_time_left().is_some() {
+                return (Outcome::Busy, "this process is being drained".to_owned());
+            }
+            told(node.change_media(|media, workers| media.set_session(workers, *session)))
+        }
+        Command::RemoveSession(key) => {
+            told(node.change_media(|media, workers| media.remove_session(workers, key)))
+        }
+        Command::SetTrack(track) => {
+            told(node.change_media(|media, workers| media.set_track(workers, *track)))
+        }
+        Command::RemoveTrack(key) => {
+            told(node.change_media(|media, workers| media.remove_track(workers, key)))
+        }
+        Command::SetSubscription(subscription) => {
+            told(node.change_media(|media, workers| media.set_subscription(workers, *subscription)))
+        }
+        Command::RemoveSubscription(key) => {
+            told(node.change_media(|media, workers| media.remove_subscription(workers, key)))
+        }
+    }
+}
+
+fn told(outcome: Result<(), Declined>) -> (Outcome, String) {
+    match outcome {
+        Ok(()) => (Outcome::Done, String::new()),
+        Err(Declined::Invalid(text)) => (Outcome::Invalid, text),
+        Err(Declined::NotFound(text)) => (Outcome::NotFound, text),
+        Err(Declined::Busy(text)) => (Outcome::Busy, text),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use forebay_ipc::codec::Buffer;
+use forebay_ipc::media::MediaEvent;
 use forebay_ipc::socket::{Connection, ConnectionError, Listening, PeerCredentials, SocketError};
 use forebay_ipc::{
     Ack, Allocation, BootId, Deleted, FromDataplane, Hello, List, Outcome, RejectionReason, Role,
@@ -18,7 +19,7 @@ use tracing::{debug, info, warn};
 use super::client::{Client, Stage};
 use super::commands;
 use super::snapshot::{self, InForce, Snapshot};
-use crate::node::{Change, Node};
+use crate::node::{Change, Media, Node};
 
 /// Connections at once, the controller included.
 const CLIENTS: usize = 32;
@@ -50,6 +51,7 @@ pub struct ControlServer {
     buffer: Buffer,
     created: Vec<Allocation>,
     deleted: Vec<Deleted>,
+    media: Vec<MediaEvent>,
     next_digest: Instant,
     accept_again: Instant,
     drain_told_empty: bool,
@@ -83,6 +85,7 @@ impl ControlServer {
             buffer: Buffer::new(),
             created: Vec::new(),
             deleted: Vec::new(),
+            media: Vec::new(),
             next_digest: now,
             accept_again: now,
             drain_told_empty: false,
@@ -116,10 +119,11 @@ impl ControlServer {
         for index in 0..self.clients.len() {
             self.read(index, node);
         }
-        let (created, deleted) = (&mut self.created, &mut self.deleted);
+        let (created, deleted, media) = (&mut self.created, &mut self.deleted, &mut self.media);
         node.collect_reports(|change| match change {
             Change::Created(allocation) => created.push(allocation),
             Change::Deleted(allocation) => deleted.push(allocation),
+            Change::Media(event) => media.push(event),
         });
         let digests = if now >= self.next_digest {
             self.next_digest = now + STATS_INTERVAL;
@@ -128,7 +132,13 @@ impl ControlServer {
             Vec::new()
         };
         let drain = self.drain_news(node, !digests.is_empty());
-        let events = events(&mut self.created, &mut self.deleted);
+        let mut events = events(&mut self.created, &mut self.deleted);
+        events.extend(media_events(&mut self.media));
+        if !digests.is_empty()
+            && let Some(renewed) = node.media().and_then(Media::renew_certificate)
+        {
+            events.push(FromDataplane::Certificate(renewed));
+        }
         for client in &mut self.clients {
             if let Err(error) = write(
                 client,
@@ -355,7 +365,7 @@ fn write(
 /// Ends a connection that broke; closing it is a client's good right.
 fn hang_up(client: &mut Client, error: &ConnectionError) {
     if client.is(Role::Controller) {
-        info!("the control plane is gone; relaying goes on");
+        info!("the control plane is gone; relaying and forwarding go on");
     }
     if !matches!(error, ConnectionError::Closed) {
         warn!(
@@ -412,10 +422,24 @@ fn events(created: &mut Vec<Allocation>, deleted: &mut Vec<Deleted>) -> Vec<From
     events
 }
 
+/// Pages of news about media, in their order.
+fn media_events(events: &mut Vec<MediaEvent>) -> Vec<FromDataplane> {
+    let mut pages = Vec::new();
+    while !events.is_empty() {
+        let rest = events.split_off(events.len().min(limits::MEDIA_EVENTS));
+        pages.push(FromDataplane::Media(List::truncated(std::mem::replace(
+            events, rest,
+        ))));
+    }
+    pages
+}
+
 fn count(event: &FromDataplane) -> u64 {
     match event {
         FromDataplane::Allocations(page) => page.len() as u64,
         FromDataplane::Deleted(page) => page.len() as u64,
+        FromDataplane::Media(page) => page.len() as u64,
+        FromDataplane::Certificate(_) => 1,
         _ => 0,
     }
 }

@@ -5,14 +5,15 @@
 use std::time::Instant;
 
 use forebay_ipc::codec::Buffer;
+use forebay_ipc::media::{SessionKey, SubscriptionKey, TrackKey};
 use forebay_ipc::socket::ConnectionError;
 use forebay_ipc::{
     DrainProgress, FromDataplane, Generation, List, Listener, PortRange, Relay, SnapshotBegin,
     SnapshotEnd, Transport, Worker, limits,
 };
 
-use super::client::Client;
-use crate::node::Node;
+use super::client::{Audience, Client};
+use crate::node::{Media, Node};
 
 /// Pages sent to one client before the control thread looks elsewhere.
 const PAGES_PER_TURN: usize = 16;
@@ -28,9 +29,27 @@ pub(super) enum Snapshot {
         from: (u16, u32),
         sent: u32,
     },
+    /// What stands in front of the end; `sent` allocations were told.
+    Media {
+        stage: MediaStage,
+        sent: u32,
+    },
     End {
         sent: u32,
     },
+}
+
+/// How far a snapshot of media has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MediaStage {
+    /// From this worker on.
+    Workers(usize),
+    /// From this key on.
+    Sessions(SessionKey),
+    /// From this key on.
+    Tracks(TrackKey),
+    /// From this key on.
+    Subscriptions(SubscriptionKey),
 }
 
 /// Versions of what a controller set.
@@ -53,7 +72,7 @@ pub(super) fn advance(
         let Some(stage) = client.snapshot else {
             return Ok(());
         };
-        let (message, next) = page(stage, client.wants_allocations(), node, in_force);
+        let (message, next) = page(stage, client.audience(), node, in_force);
         if let Some(message) = message
             && !client.offer(&message, buffer, now)?
         {
@@ -67,7 +86,7 @@ pub(super) fn advance(
 /// The page of this stage (`None`: nothing to say) and the stage after it.
 fn page(
     stage: Snapshot,
-    allocations: bool,
+    audience: Audience,
     node: &Node,
     in_force: InForce,
 ) -> (Option<FromDataplane>, Option<Snapshot>) {
@@ -80,13 +99,13 @@ fn page(
             let end = (from + limits::WORKERS).min(node.workers().len());
             let next = if end < node.workers().len() {
                 Snapshot::Workers(end)
-            } else if allocations {
+            } else if audience.details {
                 Snapshot::Allocations {
                     from: (0, 0),
                     sent: 0,
                 }
             } else {
-                Snapshot::End { sent: 0 }
+                after_allocations(node, 0)
             };
             let workers = List::truncated((from..end).map(|index| worker(node, index)));
             (Some(FromDataplane::Workers(workers)), Some(next))
@@ -96,10 +115,21 @@ fn page(
             let sent = sent + u32::try_from(page.len()).unwrap_or(0);
             let next = match next {
                 Some(from) => Snapshot::Allocations { from, sent },
-                None => Snapshot::End { sent },
+                None => after_allocations(node, sent),
             };
             let message =
                 (!page.is_empty()).then(|| FromDataplane::Allocations(List::truncated(page)));
+            (message, Some(next))
+        }
+        Snapshot::Media { stage, sent } => {
+            let Some(media) = node.media() else {
+                return (None, Some(Snapshot::End { sent }));
+            };
+            let (message, next) = media_page(stage, audience, media, node.workers().len());
+            let next = match next {
+                Some(stage) => Snapshot::Media { stage, sent },
+                None => Snapshot::End { sent },
+            };
             (message, Some(next))
         }
         Snapshot::End { sent } => (
@@ -108,6 +138,74 @@ fn page(
             })),
             None,
         ),
+    }
+}
+
+/// Media, where it is on.
+fn after_allocations(node: &Node, sent: u32) -> Snapshot {
+    match node.media() {
+        Some(_) => Snapshot::Media {
+            stage: MediaStage::Workers(0),
+            sent,
+        },
+        None => Snapshot::End { sent },
+    }
+}
+
+/// The page of this stage and the stage after it, `None` after the last.
+fn media_page(
+    stage: MediaStage,
+    audience: Audience,
+    media: &Media,
+    workers: usize,
+) -> (Option<FromDataplane>, Option<MediaStage>) {
+    let registry = media.registry();
+    match stage {
+        MediaStage::Workers(from) => {
+            let end = (from + limits::MEDIA_WORKERS).min(workers);
+            let page = List::truncated((from..end).map(|worker| media.worker(worker)));
+            let next = if end < workers {
+                Some(MediaStage::Workers(end))
+            } else {
+                audience
+                    .details
+                    .then_some(MediaStage::Sessions(SessionKey(0)))
+            };
+            (Some(FromDataplane::MediaWorkers(page)), next)
+        }
+        MediaStage::Sessions(from) => match registry.session_from(from) {
+            Some(session) => {
+                let next = session.key.0.checked_add(1).map(SessionKey);
+                let next = next.map_or(MediaStage::Tracks(TrackKey(0)), MediaStage::Sessions);
+                let session = audience.session(session);
+                (Some(FromDataplane::Session(Box::new(session))), Some(next))
+            }
+            None => (None, Some(MediaStage::Tracks(TrackKey(0)))),
+        },
+        MediaStage::Tracks(from) => {
+            let subscriptions = MediaStage::Subscriptions(SubscriptionKey(0));
+            match registry.track_from(from) {
+                Some(track) => {
+                    let next = track.key.0.checked_add(1).map(TrackKey);
+                    let next = next.map_or(subscriptions, MediaStage::Tracks);
+                    let track = audience.track(track);
+                    (Some(FromDataplane::Track(Box::new(track))), Some(next))
+                }
+                None => (None, Some(subscriptions)),
+            }
+        }
+        MediaStage::Subscriptions(from) => {
+            let page = registry.subscriptions_from(from, limits::SUBSCRIPTIONS);
+            let Some(last) = page.last() else {
+                return (None, None);
+            };
+            let next = last.key.0.checked_add(1);
+            let next = next.map(|key| MediaStage::Subscriptions(SubscriptionKey(key)));
+            (
+                Some(FromDataplane::Subscriptions(List::truncated(page))),
+                next,
+            )
+        }
     }
 }
 
@@ -130,7 +228,7 @@ fn begin(node: &Node, in_force: InForce) -> SnapshotBegin {
         credentials: in_force.credentials,
         policy: in_force.policy,
         drain: drain_progress(node),
-        certificate: None,
+        certificate: node.media().map(Media::certificate),
     }
 }
 

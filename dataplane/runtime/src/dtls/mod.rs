@@ -249,6 +249,12 @@ impl Handshakes {
     }
 }
 
+impl core::fmt::Debug for Handshakes {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Handshakes").finish_non_exhaustive()
+    }
+}
+
 impl Drop for Handshakes {
     fn drop(&mut self) {
         for (place, registry) in self.registries.iter().enumerate() {

@@ -112,6 +112,7 @@ impl Collector for StatusCollector {
         self.workers(&mut encoder)?;
         self.node(&mut encoder)?;
         self.credentials(&mut encoder)?;
+        self.handshakes(&mut encoder)?;
         process::encode(&mut encoder)
     }
 }
@@ -206,6 +207,49 @@ impl StatusCollector {
             .unwrap_or((status.software, ""));
         let labels = [("program", program), ("version", version)];
         ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)
+    }
+
+    fn handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(handshakes) = self.0.handshakes() else {
+            return Ok(());
+        };
+        let tally = handshakes.tally();
+        let mut family = encoder.encode_descriptor(
+            "forebay_dtls_handshakes",
+            "DTLS handshakes.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (stage, counter) in [
+            ("started", &tally.started),
+            ("completed", &tally.completed),
+            ("failed", &tally.failed),
+        ] {
+            let value = counter.load(Ordering::Relaxed);
+            put(
+                family.encode_family(&[("stage", stage)])?,
+                Kind::Counter,
+                value,
+            )?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "forebay_dtls_datagrams_dropped",
+            "DTLS datagrams that no handshake saw.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (reason, counter) in [
+            ("queue_full", &tally.queue_full),
+            ("over_budget", &tally.over_budget),
+        ] {
+            let value = counter.load(Ordering::Relaxed);
+            put(
+                family.encode_family(&[("reason", reason)])?,
+                Kind::Counter,
+                value,
+            )?;
+        }
+        Ok(())
     }
 
     fn credentials(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

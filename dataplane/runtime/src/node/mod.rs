@@ -1,6 +1,7 @@
 //! From settings to running workers, and what can be asked of them all.
 
 mod host;
+mod media;
 mod plan;
 mod registry;
 mod status;
@@ -8,13 +9,14 @@ mod status;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forebay_engine::ShardConfig;
+use forebay_engine::{MediaConfig, ShardConfig};
 use forebay_ipc::stats::Stat;
 use forebay_turn::{AllocationId, Credentials, PeerPolicy, Seeds};
 use tracing::{info, warn};
 
 pub use host::{Host, can_bind};
-pub use plan::{Plan, PlanError};
+pub use media::{Declined, Load, Media, MediaRegistry};
+pub use plan::{MediaPlan, Plan, PlanError};
 pub use registry::{Change, Registry};
 pub use status::{Loaded, Readiness, Status};
 
@@ -22,8 +24,8 @@ use crate::config::Settings;
 use crate::worker::listen::ListenOptions;
 use crate::worker::preflight::{self, Need};
 use crate::worker::{
-    self, Listener, MailboxFull, StartError, WorkerCommand, WorkerConfig, WorkerFailed,
-    WorkerHandle,
+    self, Listener, MailboxFull, MediaSocket, StartError, WorkerCommand, WorkerConfig,
+    WorkerFailed, WorkerHandle,
 };
 
 /// Reports taken from one worker before the next one has its turn.
@@ -35,6 +37,7 @@ pub struct Node {
     workers: Vec<WorkerHandle>,
     plan: Plan,
     registry: Registry,
+    media: Option<Media>,
     status: Arc<Status>,
     credentials: Arc<Credentials>,
     policy: Arc<PeerPolicy>,
@@ -61,6 +64,8 @@ impl Node {
             info!("{choice}");
         }
 
+        let media = Media::start(settings, &plan)?;
+        let mut media_sockets = open_media(settings, &plan)?;
         let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         let options = ListenOptions {
             receive_buffer: settings.sockets.receive_buffer,
@@ -88,7 +93,8 @@ impl Node {
                 index,
                 core: plan.cores.get(index).copied(),
                 listeners,
-                media: Vec::new(),
+                media: std::mem::take(&mut media_sockets[index]),
+                dtls: media.as_ref().map(|media| media.handshakes().entrance()),
                 relays: plan.relays.clone(),
                 relay_ports: plan.ports[index].clone(),
                 relays_ready: settings.relay.ready,
@@ -98,7 +104,7 @@ impl Node {
                 buffers: settings.sockets.buffers,
                 shard: ShardConfig {
                     turn: plan.turn.clone(),
-                    media: None,
+                    media: plan.media.as_ref().map(media_config).transpose()?,
                     listeners: u32::try_from(plan.listen.len()).unwrap_or(u32::MAX),
                     sockets: plan.sockets,
                     max_segment: settings.sockets.max_segment,
@@ -122,6 +128,10 @@ impl Node {
             .map(|handle| Arc::clone(handle.stats()))
             .collect();
         let status = Arc::new(Status::new(pages, software, controlled));
+        if let Some(media) = &media {
+            media.connect(&handles);
+            status.set_handshakes(media.handshakes());
+        }
         if loaded {
             status.set_loaded(&credentials);
         }
@@ -129,6 +139,7 @@ impl Node {
             workers: handles,
             plan,
             registry: Registry::default(),
+            media,
             status,
             credentials,
             policy,
@@ -248,9 +259,29 @@ impl Node {
         }
     }
 
-    /// Live allocations, as the workers published them last.
+    /// Live allocations and media sessions, as the workers published them
+    /// last.
     pub fn live(&self) -> u64 {
-        self.status.total(Stat::AllocationsLive)
+        self.status.total(Stat::AllocationsLive) + self.status.total(Stat::MediaSessions)
+    }
+
+    /// Media; `None` when it is off.
+    pub fn media(&self) -> Option<&Media> {
+        self.media.as_ref()
+    }
+
+    /// Changes media through `change`, which gets the workers too.
+    ///
+    /// # Errors
+    /// Why nothing changed.
+    pub fn change_media(
+        &mut self,
+        change: impl FnOnce(&mut Media, &[WorkerHandle]) -> Result<(), Declined>,
+    ) -> Result<(), Declined> {
+        match &mut self.media {
+            Some(media) => change(media, &self.workers),
+            None => Err(Declined::Invalid("media is off".to_owned())),
+        }
     }
 
     /// Takes in what the workers reported and hands every change on.
@@ -258,10 +289,17 @@ impl Node {
         for worker in &self.workers {
             let index = u16::try_from(worker.index()).unwrap_or(u16::MAX);
             for report in worker.reports().try_iter().take(REPORTS_PER_TURN) {
-                if let Some(change) = self.registry.apply(index, report) {
+                let change = match &mut self.media {
+                    Some(media) if report.is_media() => media.take(&report).map(Change::Media),
+                    _ => self.registry.apply(index, report),
+                };
+                if let Some(change) = change {
                     on_change(change);
                 }
             }
+        }
+        if let Some(media) = &mut self.media {
+            media.collect_news(|event| on_change(Change::Media(event)));
         }
     }
 
@@ -284,6 +322,39 @@ impl Node {
             .iter()
             .try_for_each(|worker| worker.send(command.clone()))
     }
+}
+
+/// The media sockets of each worker.
+fn open_media(settings: &Settings, plan: &Plan) -> Result<Vec<Vec<MediaSocket>>, StartError> {
+    let workers = plan.cores.len();
+    let Some(media) = &plan.media else {
+        return Ok((0..workers).map(|_| Vec::new()).collect());
+    };
+    let addresses: Vec<_> = media
+        .addresses
+        .iter()
+        .map(|address| address.local)
+        .collect();
+    let options = ListenOptions {
+        receive_buffer: settings.media.receive_buffer,
+        send_buffer: settings.media.send_buffer,
+        busy_poll: settings.sockets.busy_poll,
+    };
+    worker::media_sockets::open(&addresses, media.port, workers, options)
+}
+
+/// One worker's forwarder, with randomness of its own.
+fn media_config(media: &MediaPlan) -> Result<MediaConfig, StartError> {
+    let mut bytes = [[0; 8]; 2];
+    for part in &mut bytes {
+        fill(part)?;
+    }
+    let [tables, random] = bytes.map(u64::from_ne_bytes);
+    Ok(MediaConfig {
+        sockets: u32::try_from(media.addresses.len()).unwrap_or(u32::MAX),
+        forwarder: media.forwarder.clone(),
+        seeds: forebay_media::Seeds { tables, random },
+    })
 }
 
 fn stop_all(workers: Vec<WorkerHandle>) -> Option<WorkerFailed> {

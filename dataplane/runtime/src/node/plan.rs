@@ -3,11 +3,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use forebay_turn::{Capacity, Config, Lifetimes, PeerPolicy, PrefixBudget, Quota, RelayMapping};
+use forebay_turn::{
+    Capacity, Config, Lifetimes, MediaMapping, PeerPolicy, PrefixBudget, Quota, RelayMapping,
+};
 use ipnet::IpNet;
 
 use super::host::Host;
 use crate::config::{Peers, Settings};
+use crate::worker::media_sockets::port_of;
 
 /// Relay sockets of one worker that may be closing while their successors are
 /// open already.
@@ -38,10 +41,34 @@ pub struct Plan {
     pub turn: Config,
     /// Socket ids of one worker: listeners, relays given out, ready and closing.
     pub sockets: u32,
+    /// The forwarder; `None` where only TURN is served.
+    pub media: Option<MediaPlan>,
     /// What was chosen because the settings left it open, for the log.
     pub chosen: Vec<String>,
     never: Vec<SocketAddr>,
     relay_ports: std::ops::RangeInclusive<u16>,
+}
+
+/// Where media is received, and how much of it.
+#[derive(Debug, Clone)]
+pub struct MediaPlan {
+    /// Its addresses.
+    pub addresses: Vec<RelayMapping>,
+    /// The first worker's port; the next worker has the next one.
+    pub port: u16,
+    /// One worker's forwarder.
+    pub forwarder: forebay_media::Config,
+}
+
+impl MediaPlan {
+    /// A worker's addresses.
+    pub fn of_worker(&self, worker: usize) -> impl Iterator<Item = MediaMapping> + '_ {
+        let port = port_of(self.port, worker);
+        self.addresses.iter().map(move |address| MediaMapping {
+            local: SocketAddr::new(address.local, port),
+            public: SocketAddr::new(address.public, port),
+        })
+    }
 }
 
 impl Plan {
@@ -63,7 +90,8 @@ impl Plan {
             }
         };
         let relays = relays(settings, host, &mut chosen)?;
-        let ports = deal_ports(settings, &listen, workers)?;
+        let media = media(settings, &relays, workers)?;
+        let ports = deal_ports(settings, &listen, media.as_ref(), workers)?;
         let capacity = capacity(settings, workers, ports.iter().map(Vec::len).sum());
         let families = families(&relays);
         let ready = u32::try_from(settings.relay.ready * families).unwrap_or(u32::MAX);
@@ -76,6 +104,7 @@ impl Plan {
         }
         Ok(Self {
             sockets: listeners
+                .saturating_add(media_sockets(media.as_ref()))
                 .saturating_add(capacity.allocations)
                 .saturating_add(ready)
                 .saturating_add(CLOSING),
@@ -83,6 +112,7 @@ impl Plan {
             listen,
             ports,
             turn: turn_config(settings, capacity),
+            media,
             chosen,
             never,
             relays,
@@ -97,7 +127,11 @@ impl Plan {
             deny,
             never: self.never.clone(),
             relays: self.relays.clone(),
-            media: Vec::new(),
+            media: self
+                .media
+                .iter()
+                .flat_map(|media| (0..self.cores.len()).flat_map(|worker| media.of_worker(worker)))
+                .collect(),
             relay_ports: self.relay_ports.clone(),
             lowest_port,
         }
@@ -195,6 +229,69 @@ fn relays(
         .collect())
 }
 
+fn media(
+    settings: &Settings,
+    relays: &[RelayMapping],
+    workers: usize,
+) -> Result<Option<MediaPlan>, PlanError> {
+    let media = &settings.media;
+    if !media.enabled {
+        return Ok(None);
+    }
+    if usize::from(media.port) + workers > usize::from(u16::MAX) + 1 {
+        return Err(PlanError {
+            key: "media.port",
+            message: format!(
+                "no port is left for {workers} workers from {} up",
+                media.port
+            ),
+        });
+    }
+    let public = |local: &IpAddr| {
+        let mapped = media
+            .external
+            .iter()
+            .find(|external| external.address == *local);
+        mapped.map_or(*local, |external| external.public)
+    };
+    let addresses = match &media.addresses {
+        None => relays.to_vec(),
+        Some(addresses) => addresses
+            .iter()
+            .map(|local| RelayMapping {
+                local: *local,
+                public: public(local),
+            })
+            .collect(),
+    };
+    let share = |total: u32| {
+        total
+            .div_ceil(u32::try_from(workers).unwrap_or(u32::MAX))
+            .max(1)
+    };
+    Ok(Some(MediaPlan {
+        addresses,
+        port: media.port,
+        forwarder: forebay_media::Config {
+            capacity: forebay_media::Capacity {
+                sessions: share(media.sessions),
+                tracks: share(media.tracks),
+                subscriptions: share(media.subscriptions),
+                cache: media.cache << 20,
+            },
+            mtu: media.mtu,
+            max_bitrate: media.max_bitrate,
+            start_bitrate: media.start_bitrate,
+        },
+    }))
+}
+
+fn media_sockets(media: Option<&MediaPlan>) -> u32 {
+    media.map_or(0, |media| {
+        u32::try_from(media.addresses.len()).unwrap_or(u32::MAX)
+    })
+}
+
 /// Deals the ports like cards, so that every worker gets a share of every
 /// stretch of the range: in pairs of an even and the odd port above it, since
 /// clients may ask for an even one (RFC 8656 §7.2), or singly when there are
@@ -202,12 +299,19 @@ fn relays(
 fn deal_ports(
     settings: &Settings,
     listen: &[SocketAddr],
+    media: Option<&MediaPlan>,
     workers: usize,
 ) -> Result<Vec<Vec<u16>>, PlanError> {
     let range = settings.relay.ports.ports();
     let pairs = usize::from(range.end() / 2) - usize::from(range.start() / 2) + 1;
     let mut hands = vec![Vec::new(); workers];
-    let free = range.filter(|port| !listen.iter().any(|address| address.port() == *port));
+    let ours = |port: u16| {
+        listen.iter().any(|address| address.port() == port)
+            || media.is_some_and(|media| {
+                (media.port..=port_of(media.port, workers.saturating_sub(1))).contains(&port)
+            })
+    };
+    let free = range.filter(|port| !ours(*port));
     for (index, port) in free.enumerate() {
         let card = if pairs > workers {
             usize::from(port / 2)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use forebay_ipc::media::MediaEvent;
 use forebay_ipc::{Allocation, AllocationId, Deleted, Deletion, Text, Usage};
 
 use crate::worker::WorkerReport;
@@ -32,6 +33,8 @@ pub enum Change {
     Created(Allocation),
     /// An allocation ended.
     Deleted(Deleted),
+    /// Something happened to media.
+    Media(MediaEvent),
 }
 
 impl Registry {

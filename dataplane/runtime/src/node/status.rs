@@ -1,12 +1,13 @@
 //! What the control thread knows and other threads show: metrics, health.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use forebay_ipc::stats::Stat;
 use forebay_turn::Credentials;
 
 use super::registry::unix_seconds;
+use crate::dtls::Handshakes;
 use crate::worker::StatsPage;
 
 /// Shared by the control thread, which writes, and the metrics thread, which
@@ -31,6 +32,8 @@ pub struct Status {
     failed: AtomicBool,
     /// `None` before any credentials were set.
     loaded: Mutex<Option<Loaded>>,
+    /// Unset where media is off. Weak: the threads end with the node.
+    handshakes: OnceLock<Weak<Handshakes>>,
 }
 
 /// Which credentials are in force; no key material.
@@ -72,6 +75,7 @@ impl Status {
             draining: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             loaded: Mutex::new(None),
+            handshakes: OnceLock::new(),
         }
     }
 
@@ -111,6 +115,16 @@ impl Status {
             secrets,
             users: credentials.users.len(),
         });
+    }
+
+    /// The threads that shake hands, where media is on.
+    pub fn handshakes(&self) -> Option<Arc<Handshakes>> {
+        self.handshakes.get()?.upgrade()
+    }
+
+    pub(super) fn set_handshakes(&self, handshakes: &Arc<Handshakes>) {
+        // Set once, at start.
+        let _ = self.handshakes.set(Arc::downgrade(handshakes));
     }
 
     pub(super) fn set_draining(&self) {

@@ -45,6 +45,21 @@ pub(super) fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
             ));
         }
     }
+    if let Some(media) = &plan.media {
+        for address in &media.addresses {
+            bindable("media.addresses", address.local)?;
+        }
+        for address in (0..plan.cores.len()).flat_map(|worker| media.of_worker(worker)) {
+            if address.local == address.public {
+                lines.push(format!("media on udp {}", address.local));
+            } else {
+                lines.push(format!(
+                    "media on udp {}, told to clients as {}",
+                    address.local, address.public
+                ));
+            }
+        }
+    }
     if let Some(metrics) = settings.metrics.listen {
         bindable("metrics.listen", metrics.ip())?;
         lines.push(format!("metrics on http://{metrics}/metrics"));

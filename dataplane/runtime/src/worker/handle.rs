@@ -22,6 +22,24 @@ pub struct WorkerHandle {
     pub(super) thread: std::thread::JoinHandle<Result<(), String>>,
 }
 
+/// Another thread's way into a worker's mailbox.
+#[derive(Debug, Clone)]
+pub struct Mailer {
+    mailbox: Arc<Mailbox>,
+    stats: Arc<StatsPage>,
+}
+
+impl Mailer {
+    /// Puts a command into the mailbox and wakes the worker.
+    pub fn send(&self, command: WorkerCommand) -> Result<(), MailboxFull> {
+        let outcome = self.mailbox.put(command);
+        if outcome.is_err() {
+            self.stats[Stat::CommandsRefused as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        outcome
+    }
+}
+
 impl WorkerHandle {
     /// Index of the worker.
     pub fn index(&self) -> usize {
@@ -30,11 +48,15 @@ impl WorkerHandle {
 
     /// Puts a command into the mailbox and wakes the worker.
     pub fn send(&self, command: WorkerCommand) -> Result<(), MailboxFull> {
-        let outcome = self.mailbox.put(command);
-        if outcome.is_err() {
-            self.stats[Stat::CommandsRefused as usize].fetch_add(1, Ordering::Relaxed);
+        self.mailer().send(command)
+    }
+
+    /// A way into its mailbox for another thread.
+    pub fn mailer(&self) -> Mailer {
+        Mailer {
+            mailbox: Arc::clone(&self.mailbox),
+            stats: Arc::clone(&self.stats),
         }
-        outcome
     }
 
     /// The page the worker publishes its statistics on.

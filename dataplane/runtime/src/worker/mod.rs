@@ -19,7 +19,7 @@ mod tag;
 mod transmit;
 
 pub use error::{MailboxFull, StartError, WorkerFailed};
-pub use handle::WorkerHandle;
+pub use handle::{Mailer, WorkerHandle};
 pub use start::spawn;
 
 use std::net::SocketAddr;
@@ -27,6 +27,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use crate::dtls::Entrance;
 use forebay_engine::ShardConfig;
 use forebay_ipc::stats;
 use forebay_media::{Change, Event, Refusal, Report, SessionKey, SubscriptionKey, TrackKey};
@@ -72,6 +73,8 @@ pub struct WorkerConfig {
     pub listeners: Vec<Listener>,
     /// Its media sockets; as many as the shard was told.
     pub media: Vec<MediaSocket>,
+    /// Where it hands datagrams of DTLS handshakes.
+    pub dtls: Option<Entrance>,
     /// Relay addresses.
     pub relays: Vec<RelayMapping>,
     /// The relay ports that are this worker's alone, on every relay address.
@@ -154,6 +157,16 @@ pub enum WorkerReport {
         /// Why.
         why: Refusal,
     },
+}
+
+impl WorkerReport {
+    /// Whether it is about media.
+    pub fn is_media(&self) -> bool {
+        matches!(
+            self,
+            Self::Media(_) | Self::Quality(_) | Self::Refused { .. }
+        )
+    }
 }
 
 /// What a change of media is about.

@@ -21,6 +21,7 @@ pub(super) struct Counts {
     pub(super) gso_retries: u64,
     pub(super) batches: u64,
     pub(super) reports_lost: u64,
+    pub(super) media_refused: u64,
 }
 
 impl Counts {
@@ -77,6 +78,50 @@ const fn stat_of(reason: DropReason) -> Stat {
     }
 }
 
+/// The statistic a forwarder's drop reason is published under.
+const fn stat_of_media(reason: forebay_media::DropReason) -> Stat {
+    use forebay_media::DropReason as Media;
+    match reason {
+        Media::NoSession => Stat::DroppedMediaNoSession,
+        Media::Malformed => Stat::DroppedMediaMalformed,
+        Media::NoKeys => Stat::DroppedMediaNoKeys,
+        Media::BadTag => Stat::DroppedMediaBadTag,
+        Media::Replayed => Stat::DroppedMediaReplayed,
+        Media::UnknownStream => Stat::DroppedMediaUnknownStream,
+        Media::TooManyStreams => Stat::DroppedMediaTooManyStreams,
+        Media::BadCheck => Stat::DroppedMediaBadCheck,
+        Media::DtlsBudget => Stat::DroppedMediaDtlsBudget,
+        Media::NoRoom => Stat::DroppedMediaNoRoom,
+    }
+}
+
+/// Writes what a forwarder counted.
+pub(super) fn publish_media(page: &StatsPage, media: &forebay_media::Counters) {
+    let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
+    put(Stat::MediaSessions, media.sessions);
+    put(Stat::MediaTracks, media.tracks);
+    put(Stat::MediaSubscriptions, media.subscriptions);
+    put(Stat::MediaReceivedPackets, media.received_packets);
+    put(Stat::MediaForwardedPackets, media.forwarded_packets);
+    put(Stat::MediaReceivedBytes, media.received_bytes);
+    put(Stat::MediaForwardedBytes, media.forwarded_bytes);
+    put(Stat::MediaRetransmissions, media.retransmitted_packets);
+    put(
+        Stat::MediaRetransmissionsMissed,
+        media.retransmissions_missed,
+    );
+    put(Stat::MediaNacked, media.nacked_packets);
+    put(Stat::MediaKeyframeRequests, media.keyframe_requests);
+    put(Stat::MediaLayerSwitches, media.layer_switches);
+    put(Stat::MediaProbes, media.probe_packets);
+    put(Stat::MediaChecks, media.checks);
+    put(Stat::RtcpReceived, media.rtcp_received);
+    put(Stat::RtcpSent, media.rtcp_sent);
+    for reason in forebay_media::DropReason::ALL {
+        put(stat_of_media(reason), media.dropped[reason as usize]);
+    }
+}
+
 /// Writes everything but `CommandsRefused`, which the senders count.
 pub(super) fn publish(page: &StatsPage, engine: &Counters, counts: &Counts, gauges: &Gauges) {
     let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
@@ -98,6 +143,9 @@ pub(super) fn publish(page: &StatsPage, engine: &Counters, counts: &Counts, gaug
     }
     put(Stat::KernelDropsListener, gauges.listener_drops);
     put(Stat::KernelDropsRelay, gauges.relay_drops);
+    put(Stat::KernelDropsMedia, gauges.media_drops);
+    put(Stat::MediaSends, engine.media_transmits);
+    put(Stat::MediaRefused, counts.media_refused);
     put(Stat::ReceiveTruncated, counts.truncated);
     put(Stat::ReceiveErrors, counts.receive_errors);
     put(Stat::BuffersExhausted, counts.buffers_exhausted);

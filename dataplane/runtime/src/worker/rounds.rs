@@ -15,13 +15,14 @@ use forebay_sys::{Errno, clock, recv};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
 use super::mailbox::Mailbox;
-use super::publish::{Counts, Gauges, publish};
+use super::publish::{Counts, Gauges, publish, publish_media};
 use super::real_time::RealTime;
 use super::reaped::{Reaped, Waiting};
 use super::sockets::Sockets;
 use super::tag::Tag;
 use super::transmit::{Resend, sends};
 use super::{StatsPage, Subject, WorkerCommand, WorkerReport};
+use crate::dtls::Entrance;
 
 /// Time between two rounds of housekeeping under load: short enough that a
 /// reader of the page sees it move, long enough that its microseconds vanish.
@@ -51,6 +52,8 @@ pub(super) struct Control {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) reports: Sender<WorkerReport>,
     pub(super) page: Arc<StatsPage>,
+    /// Where datagrams of DTLS handshakes go.
+    pub(super) dtls: Option<Entrance>,
 }
 
 /// Everything a worker's thread owns.
@@ -432,7 +435,16 @@ impl Worker {
                     usage,
                 },
                 Command::Media(event) => WorkerReport::Media(event),
-                Command::Dtls { .. } => continue,
+                Command::Dtls {
+                    session,
+                    source,
+                    datagram,
+                } => {
+                    if let Some(dtls) = &self.control.dtls {
+                        dtls.put(session, source, datagram);
+                    }
+                    continue;
+                }
             };
             self.tell(report);
         }
@@ -478,6 +490,7 @@ impl Worker {
         let subject = Subject::of(&change);
         let Rounds { now, tx, .. } = &mut self.state;
         if let Err(why) = self.shard.apply(*now, change, tx) {
+            self.state.counts.media_refused += 1;
             self.tell(WorkerReport::Refused { subject, why });
         }
     }
@@ -513,7 +526,21 @@ impl Worker {
             &self.state.counts,
             &gauges,
         );
+        if let Some(media) = self.shard.media_counters() {
+            publish_media(&self.control.page, media);
+            self.report_quality();
+        }
         self.state.dirty = false;
+    }
+
+    /// Tells the quality of the next few sessions.
+    fn report_quality(&mut self) {
+        let (reports, counts) = (&self.control.reports, &mut self.state.counts);
+        self.shard.report(self.state.now, &mut |report| {
+            if let Err(TrySendError::Full(_)) = reports.try_send(WorkerReport::Quality(report)) {
+                counts.reports_lost += 1;
+            }
+        });
     }
 }
 

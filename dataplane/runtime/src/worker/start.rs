@@ -46,6 +46,7 @@ pub fn spawn(config: WorkerConfig) -> Result<WorkerHandle, StartError> {
             mailbox: Arc::clone(&mailbox),
             reports,
             page: Arc::clone(&stats),
+            dtls: config.dtls.clone(),
         };
         std::thread::Builder::new()
             .name(format!("fb-worker-{index}"))

@@ -109,6 +109,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         listeners: Vec::new(),
         relays: relays(),
         media: Vec::new(),
+        dtls: None,
         relay_ports: (first..first + options.ports_per_worker).collect(),
         relays_ready: options.ready,
         relay_receive_buffer: options.relay_buffer,
