@@ -268,3 +268,60 @@ fn a_policer_is_found_out() {
     call.subscribers[0].link.rate = Some(5_000_000);
     until(&mut call, 2, seconds(10));
 }
+
+#[test]
+fn tracks_without_layers_flow_and_share() {
+    let mut call = Call::new(6);
+    let subscriber = call.add_subscriber(Link::new(25, Some(10_000_000)));
+    for _ in 0..2 {
+        let publisher = call.add_publisher(Encoder::new(Codec::H264, &[1_500_000], 1, 1));
+        call.subscribe(subscriber, publisher);
+    }
+    call.run(seconds(4));
+    let settled = call.now;
+    call.run(seconds(10));
+    for publisher in 0..2 {
+        let decoder = call.subscribers[0].decoder(publisher);
+        let freeze = decoder.longest_freeze(settled);
+        assert!(
+            freeze < Duration::from_millis(200),
+            "track {publisher}: {freeze:?}"
+        );
+    }
+    // Too little for both: one goes on.
+    call.subscribers[0].link.rate = Some(2_000_000);
+    call.run(seconds(10));
+    let from = call.now;
+    call.run(seconds(10));
+    let recent = |publisher: usize| {
+        let shown = &call.subscribers[0].decoder(publisher).shown;
+        shown.iter().filter(|shown| shown.0 >= from).count()
+    };
+    assert!(
+        recent(0).max(recent(1)) > 200,
+        "{} {}",
+        recent(0),
+        recent(1)
+    );
+}
+
+#[test]
+fn temporal_layers_go_before_the_picture_does() {
+    let mut call = Call::new(6);
+    let subscriber = call.add_subscriber(Link::new(25, Some(1_100_000)));
+    let publisher = call.add_publisher(Encoder::new(Codec::Vp8, &[1_500_000], 3, 1));
+    call.subscribe(subscriber, publisher);
+    call.run(seconds(8));
+    let settled = call.now;
+    call.run(seconds(20));
+    let decoder = call.subscribers[0].decoder(0);
+    let freeze = decoder.longest_freeze(settled);
+    let shown = decoder
+        .shown
+        .iter()
+        .filter(|shown| shown.0 >= settled)
+        .count();
+    println!("froze {freeze:?}, {shown} pictures in 20 s");
+    assert!(freeze < Duration::from_millis(500), "froze for {freeze:?}");
+    assert!((140..560).contains(&shown), "{shown} pictures");
+}

@@ -128,6 +128,9 @@ impl DelayBound {
         } else {
             self.rate * (1.0 + GROWTH * passed) + 1_000.0 * passed
         };
+        // What arrives while queues are stable fits, however little was
+        // believed to.
+        let raised = throughput.map_or(raised, |throughput| raised.max(throughput));
         // What is not used proves nothing: probes go beyond.
         let proven = throughput.map_or(self.max, |throughput| throughput * 1.5 + 10_000.0);
         self.rate = raised.min(proven.max(self.rate)).min(self.max);
