@@ -13,6 +13,7 @@ use crate::fan_out::FanOut;
 use crate::host::client::{Client, channel_data, send_indication};
 use crate::host::{Host, config};
 use crate::srtp::{Protect, Unprotect};
+use crate::views;
 
 /// Something that can be repeated.
 pub(crate) trait Case {
@@ -58,6 +59,14 @@ pub(crate) const CASES: &[(&str, Make)] = &[
     ("Data indication, merged by 8", || {
         to_client(Wrap::Indication, 1, 8)
     }),
+    ("RTP header with 4 extensions, read", views::read_header),
+    ("RTP header with 4 extensions, written", views::write_header),
+    ("VP8 payload, read", views::vp8_frames),
+    (
+        "feedback on 100 packets, written",
+        views::write_transport_cc,
+    ),
+    ("feedback on 100 packets, read", views::read_transport_cc),
     ("VP8 frames of 8 to 100", || {
         Box::new(FanOut::make(Codec::Vp8, 8, 1150, 100))
     }),

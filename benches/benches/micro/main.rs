@@ -8,6 +8,7 @@ mod fan_out;
 #[path = "../../../dataplane/engine/tests/host/mod.rs"]
 mod host;
 mod srtp;
+mod views;
 
 use std::alloc::System;
 use std::process::ExitCode;
