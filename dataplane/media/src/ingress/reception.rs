@@ -9,6 +9,8 @@ use crate::packet::Sequence;
 /// Numbers behind the highest that are told apart: more than ten tries of a
 /// retransmission take at 600 packets/s.
 const WINDOW: u64 = 1024;
+/// Nanoseconds of a second.
+const NANOS: u64 = 1_000_000_000;
 
 /// How a number compares with those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +119,9 @@ impl Reception {
     /// Takes the arrival time of a packet of the stream itself in.
     #[inline]
     pub(crate) fn timed(&mut self, now: Instant, timestamp: u32) {
-        let arrival = u128::from(now.as_nanos()) * u128::from(self.clock_rate) / 1_000_000_000;
+        let (seconds, rest) = (now.as_nanos() / NANOS, now.as_nanos() % NANOS);
+        let rate = u64::from(self.clock_rate);
+        let arrival = seconds.wrapping_mul(rate).wrapping_add(rest * rate / NANOS);
         let transit = (arrival as u32).wrapping_sub(timestamp);
         let previous = core::mem::replace(&mut self.transit, transit);
         if self.received > 1 {
@@ -175,6 +179,6 @@ impl Reception {
 
     pub(crate) fn jitter(&self) -> Duration {
         let units = u64::from(self.jitter >> 4);
-        Duration::from_nanos(units * 1_000_000_000 / u64::from(self.clock_rate))
+        Duration::from_nanos(units * NANOS / u64::from(self.clock_rate))
     }
 }
