@@ -7,28 +7,28 @@ use forebay_wire::clock::Instant;
 
 use super::Dice;
 
-pub struct Link {
-    pub delay: Duration,
+pub(crate) struct Link {
+    pub(crate) delay: Duration,
     /// Bits per second.
-    pub rate: Option<u64>,
+    pub(crate) rate: Option<u64>,
     /// What the queue before the bottleneck holds.
-    pub queue: Duration,
+    pub(crate) queue: Duration,
     /// Of a thousand.
-    pub loss: u64,
+    pub(crate) loss: u64,
     /// Of a thousand: late by another delay.
-    pub reorder: u64,
+    pub(crate) reorder: u64,
     /// Milliseconds, at most, by which the delay varies; order is kept.
-    pub jitter: u64,
+    pub(crate) jitter: u64,
     last: Instant,
-    pub dice: Dice,
+    pub(crate) dice: Dice,
     free_at: Instant,
     flying: VecDeque<(Instant, Vec<u8>)>,
-    pub dropped: u64,
-    pub bytes: u64,
+    pub(crate) dropped: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Link {
-    pub fn new(delay: u64, rate: Option<u64>) -> Self {
+    pub(crate) fn new(delay: u64, rate: Option<u64>) -> Self {
         Self {
             delay: Duration::from_millis(delay),
             rate,
@@ -45,12 +45,12 @@ impl Link {
         }
     }
 
-    pub fn lossy(mut self, per_mille: u64) -> Self {
+    pub(crate) fn lossy(mut self, per_mille: u64) -> Self {
         self.loss = per_mille;
         self
     }
 
-    pub fn push(&mut self, now: Instant, datagram: Vec<u8>) {
+    pub(crate) fn push(&mut self, now: Instant, datagram: Vec<u8>) {
         if self.dice.chance(self.loss) {
             self.dropped += 1;
             return;
@@ -82,7 +82,7 @@ impl Link {
         self.flying.insert(place, (at, datagram));
     }
 
-    pub fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
         match self.flying.front() {
             Some((at, _)) if *at <= now => self.flying.pop_front(),
             _ => None,

@@ -13,49 +13,55 @@ use super::decoder::{Decoder, Got};
 use super::link::Link;
 use super::{Dice, keys};
 
-pub struct Subscriber {
-    pub number: u16,
-    pub session: SessionKey,
-    pub link: Link,
+pub(crate) struct Subscriber {
+    pub(crate) number: u16,
+    pub(crate) session: SessionKey,
+    pub(crate) link: Link,
     inbound: Inbound,
     outbound: Outbound,
     /// By media SSRC.
-    pub streams: BTreeMap<u32, Receiving>,
+    pub(crate) streams: BTreeMap<u32, Receiving>,
     arrivals: Vec<(u16, Instant)>,
     next_feedback: Instant,
     next_report: Instant,
     next_nack: Instant,
     feedbacks: u8,
-    pub dice: Dice,
+    pub(crate) dice: Dice,
     /// Of a thousand, on the way back.
-    pub loss: u64,
+    pub(crate) loss: u64,
     back: Vec<(Instant, Vec<u8>)>,
-    pub padding: u32,
-    pub repeated: u32,
-    pub nacks: bool,
-    pub sender_reports: u32,
+    pub(crate) padding: u32,
+    pub(crate) repeated: u32,
+    pub(crate) nacks: bool,
+    pub(crate) sender_reports: u32,
     /// Every index seen per SSRC, to catch one that comes twice.
     seen: HashMap<(u32, u64), Vec<u8>>,
     /// Bytes by 100 ms since the beginning.
-    pub history: Vec<u64>,
+    pub(crate) history: Vec<u64>,
     began: Instant,
 }
 
-pub struct Receiving {
-    pub decoder: Decoder,
+pub(crate) struct Receiving {
+    pub(crate) decoder: Decoder,
     highest: Option<u64>,
     missing: BTreeMap<u64, (Instant, u32)>,
     lost: i32,
     last_report: u32,
     last_report_at: Instant,
-    pub refreshes: u32,
+    pub(crate) refreshes: u32,
     last_refresh: Option<Instant>,
     /// Packets in order of arrival.
-    pub packets: u64,
+    pub(crate) packets: u64,
 }
 
 impl Subscriber {
-    pub fn new(number: u16, session: SessionKey, link: Link, now: Instant, dice: Dice) -> Self {
+    pub(crate) fn new(
+        number: u16,
+        session: SessionKey,
+        link: Link,
+        now: Instant,
+        dice: Dice,
+    ) -> Self {
         let theirs = keys(number).1;
         Self {
             number,
@@ -82,7 +88,7 @@ impl Subscriber {
         }
     }
 
-    pub fn expect(&mut self, publisher: usize, codec: Codec) {
+    pub(crate) fn expect(&mut self, publisher: usize, codec: Codec) {
         let ssrc = 5000 + publisher as u32 * 2;
         self.streams.insert(
             ssrc,
@@ -100,11 +106,11 @@ impl Subscriber {
         );
     }
 
-    pub fn decoder(&self, publisher: usize) -> &Decoder {
+    pub(crate) fn decoder(&self, publisher: usize) -> &Decoder {
         &self.streams[&(5000 + publisher as u32 * 2)].decoder
     }
 
-    pub fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
+    pub(crate) fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
         while let Some((at, datagram)) = self.link.pop(now) {
             self.receive(at, datagram);
         }
@@ -353,7 +359,7 @@ impl Subscriber {
     }
 
     /// Bits per second over the last while.
-    pub fn received(&self, tenths: usize) -> u64 {
+    pub(crate) fn received(&self, tenths: usize) -> u64 {
         let from = self.history.len().saturating_sub(tenths);
         self.history[from..].iter().sum::<u64>() * 80 / tenths as u64
     }
@@ -384,6 +390,6 @@ fn elements(extension: &[u8]) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// For readers of reports.
-pub fn seconds(ntp: NtpTime) -> f64 {
+pub(crate) fn seconds(ntp: NtpTime) -> f64 {
     ntp.0 as f64 / (1u64 << 32) as f64
 }
