@@ -121,15 +121,15 @@ pub async fn run(config: &Path, settings: Settings) -> Result<(), StartError> {
     {
         tracing::warn!("some WebSockets did not close in {} s", GRACE.as_secs());
     }
-    // What was recorded so far is in the queue.
-    if let Some(recorder) = recorder {
-        drop(app);
-        let _ = tokio::time::timeout(GRACE, recorder).await;
-    }
     for server in servers {
         if let Err(error) = server.await {
             tracing::error!(%error, "http server");
         }
+    }
+    // What was recorded so far is in the queue.
+    if let Some(recorder) = recorder {
+        drop(app);
+        let _ = tokio::time::timeout(GRACE, recorder).await;
     }
     Ok(())
 }

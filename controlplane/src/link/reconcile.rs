@@ -100,6 +100,8 @@ pub struct Reconciler {
     dirty: BTreeSet<Item>,
     /// Not wanted, and perhaps there.
     unwanted: BTreeSet<Item>,
+    /// Wanted as the data plane will not have it.
+    refused: BTreeSet<Item>,
     flying: BTreeSet<Item>,
     in_flight: BTreeMap<Token, Sent>,
     next: u64,
@@ -121,6 +123,7 @@ impl Reconciler {
     /// Whether a data plane is connected and everything is as wanted.
     pub fn settled(&self) -> bool {
         self.live
+            && self.refused.is_empty()
             && self.in_flight.is_empty()
             && self.dirty.iter().all(|item| !self.differs(*item))
             && self.unwanted.iter().all(|item| !self.differs(*item))
@@ -169,7 +172,7 @@ impl Reconciler {
 
     /// The data plane ended a session by itself, with what depended on it.
     pub fn on_ended(&mut self, key: SessionKey) {
-        self.known.remove_session(key);
+        self.gone(Item::Session(key));
     }
 
     /// Wants nothing any more of what was: another run of the data plane.
@@ -178,6 +181,7 @@ impl Reconciler {
         self.known = Media::default();
         self.dirty.clear();
         self.unwanted.clear();
+        self.refused.clear();
     }
 
     /// A data plane is connected and has this. Returns the sessions it once
@@ -219,11 +223,26 @@ impl Reconciler {
     }
 
     fn mark(&mut self, item: Item) {
-        self.unwanted.remove(&item);
+        self.refused.remove(&item);
         self.dirty.insert(item);
+        if self.unwanted.remove(&item) {
+            // It would have taken along what is still not wanted.
+            let tracks = self.known.tracks.values();
+            let tracks = tracks.filter(|t| Item::Session(t.session) == item);
+            let tracks = tracks.filter(|t| !self.desired.tracks.contains_key(&t.key));
+            self.unwanted.extend(tracks.map(|t| Item::Track(t.key)));
+            let subscriptions = self
+                .known
+                .subscriptions
+                .values()
+                .filter(|s| !self.desired.subscriptions.contains_key(&s.key));
+            self.unwanted
+                .extend(subscriptions.map(|s| Item::Subscription(s.key)));
+        }
     }
 
     fn unwant(&mut self, item: Item) {
+        self.refused.remove(&item);
         self.dirty.remove(&item);
         self.unwanted.insert(item);
     }
@@ -238,6 +257,7 @@ impl Reconciler {
                 .chain(subscriptions)
                 .collect::<BTreeSet<_>>()
         };
+        self.refused.clear();
         self.dirty = items(&self.desired);
         self.unwanted = &items(&self.known) - &self.dirty;
     }
@@ -359,15 +379,12 @@ impl Reconciler {
                         .insert(subscription.key, *subscription);
                 }
             }
-            (Outcome::Done | Outcome::NotFound, Sent::Removal(item)) => match item {
-                Item::Session(key) => self.known.remove_session(key),
-                Item::Track(key) => self.known.remove_track(key),
-                Item::Subscription(key) => {
-                    self.known.subscriptions.remove(&key);
-                }
-            },
+            (Outcome::Done | Outcome::NotFound, Sent::Removal(item)) => self.gone(item),
             (Outcome::Busy, _) => self.busy = true,
-            _ => return Settled::Refused(item),
+            _ => {
+                self.refused.insert(item);
+                return Settled::Refused(item);
+            }
         }
         // It may have been wanted anew while the command was under way.
         if self.differs(item) {
@@ -378,6 +395,32 @@ impl Reconciler {
             }
         }
         Settled::Fine
+    }
+
+    /// The item is no more, nor what depended on it, some of which may be
+    /// wanted anew already.
+    fn gone(&mut self, item: Item) {
+        let subscriptions = self.desired.subscriptions.values();
+        match item {
+            Item::Session(key) => {
+                self.known.remove_session(key);
+                let tracks = self.desired.tracks.values();
+                let tracks = tracks.filter(|t| t.session == key);
+                self.dirty.extend(tracks.map(|t| Item::Track(t.key)));
+                // Also the ones that others had of its tracks.
+                let lost = subscriptions
+                    .filter(|s| s.session == key || !self.known.subscriptions.contains_key(&s.key));
+                self.dirty.extend(lost.map(|s| Item::Subscription(s.key)));
+            }
+            Item::Track(key) => {
+                self.known.remove_track(key);
+                let lost = subscriptions.filter(|s| s.track == key);
+                self.dirty.extend(lost.map(|s| Item::Subscription(s.key)));
+            }
+            Item::Subscription(key) => {
+                self.known.subscriptions.remove(&key);
+            }
+        }
     }
 
     fn wants(&self, item: Item) -> bool {

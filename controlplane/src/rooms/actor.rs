@@ -77,6 +77,9 @@ pub struct Asked {
 /// An answer's way back.
 type Reply<T> = oneshot::Sender<T>;
 
+/// One step of the model.
+type Work = Box<dyn FnOnce(&mut Model, Now) + Send>;
+
 enum Ask {
     Join {
         access: Box<Access>,
@@ -93,7 +96,7 @@ enum Ask {
     },
     Detach(Entered),
     Message(Entered, Box<Numbered>),
-    Run(Box<dyn FnOnce(&mut Model, Now) + Send>),
+    Run(Work),
 }
 
 /// The way to the rooms.
@@ -143,20 +146,23 @@ async fn run(
     commands: mpsc::Sender<Asked>,
 ) {
     let mut epoch = 0;
+    let mut linked = true;
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // News first: a decision is better taken on what is known.
             biased;
-            piece = news.recv() => match piece {
+            piece = news.recv(), if linked => match piece {
                 Some(piece) => hear(&mut model, now(), piece, &mut epoch),
-                None => return,
+                // The process stops; whoever is here is told so.
+                None => linked = false,
             },
             _ = tick.tick() => model.tick(now()),
-            changed = settings.changed() => {
+            changed = settings.changed(), if linked => {
                 if changed.is_err() {
-                    return;
+                    linked = false;
+                    continue;
                 }
                 let settings = settings.borrow_and_update().clone();
                 model.configure(settings.config.rooms.clone(), settings.token_keys.clone());

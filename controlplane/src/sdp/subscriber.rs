@@ -35,6 +35,8 @@ pub struct SubscriberState {
     version: u64,
     cname: String,
     places: Vec<Place>,
+    /// How many of them the latest offer had.
+    offered: usize,
 }
 
 /// A section; its mid is its index.
@@ -67,6 +69,7 @@ impl SubscriberState {
             version: 0,
             cname: cname.to_owned(),
             places: Vec::new(),
+            offered: 0,
         }
     }
 
@@ -98,6 +101,7 @@ impl SubscriberState {
             session_id: note.session_id,
             version: note.version,
             cname: cname.to_owned(),
+            offered: places.len(),
             places,
         }
     }
@@ -163,6 +167,7 @@ impl SubscriberState {
     /// The next offer. There is nothing to offer without a section.
     pub fn offer(&mut self, local: &LocalTransport) -> String {
         self.version += 1;
+        self.offered = self.places.len();
         let used: Vec<String> = self
             .places
             .iter()
@@ -230,7 +235,8 @@ impl SubscriberState {
     /// Reads the answer to the latest offer.
     pub fn apply_answer(&mut self, text: &str) -> Result<NegotiatedSubscriber, SdpError> {
         let answer = Description::parse(text)?;
-        let fits = answer.sections.len() == self.places.len()
+        // Sections may have come since.
+        let fits = answer.sections.len() == self.offered
             && answer.sections.iter().zip(&self.places).enumerate().all(
                 |(index, (section, place))| {
                     let mid = section.mid.as_ref();
@@ -260,7 +266,7 @@ impl SubscriberState {
         };
         let bundled = |mid: &Option<String>| match (&answer.bundle, mid) {
             (Some(mids), Some(mid)) => mids.contains(mid),
-            _ => self.places.len() == 1,
+            _ => self.offered == 1,
         };
         let mut negotiated = NegotiatedSubscriber {
             remote: remote(first, Role::Answers)?,

@@ -4,6 +4,7 @@
 
 pub(crate) mod http;
 pub(crate) mod pair;
+pub(crate) mod plane;
 pub(crate) mod straw;
 
 use std::fs::{self, File};
@@ -80,7 +81,25 @@ impl Place {
         );
     }
 
+    /// The usual configuration with a key for tokens, keys of `[rooms]` and
+    /// sections after them; `calls.sqlite` is meant to be beside the file.
+    pub(crate) fn configure_rooms(&self, rooms: &str, more: &str) {
+        let more = more.replace(
+            "\"calls.sqlite\"",
+            &format!("{:?}", self.path("calls.sqlite")),
+        );
+        self.configure_api(
+            "secrets = [{ id = \"first\", file = \"turn.secret\" }]",
+            "token_keys = [{ id = \"first\", file = \"token.secret\" }]\n",
+            &format!("[rooms]\n{rooms}{more}"),
+        );
+    }
+
     pub(crate) fn configure_turn(&self, turn: &str, more: &str) {
+        self.configure_api(turn, "", more);
+    }
+
+    fn configure_api(&self, turn: &str, api: &str, more: &str) {
         let socket = self.socket();
         let limits = if more.contains("[limits]") {
             ""
@@ -89,7 +108,7 @@ impl Place {
         };
         let text = format!(
             "[listen]\nhttp = \"127.0.0.1:0\"\n[dataplane]\nsocket = {socket:?}\n[log]\nlevel = \"trace\"\nformat = \
-             \"json\"\nusage = true\n[turn]\n{turn}\n[api]\nkeys_file = \"api.keys\"\n{limits}{more}"
+             \"json\"\nusage = true\n[turn]\n{turn}\n[api]\nkeys_file = \"api.keys\"\n{api}{limits}{more}"
         );
         self.private("controlplane.toml", &text);
     }

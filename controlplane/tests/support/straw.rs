@@ -11,6 +11,7 @@ use forebay_ipc::codec::Buffer;
 use forebay_ipc::socket::{Connection, Listening};
 use forebay_ipc::*;
 
+use super::plane::Plane;
 use super::until;
 
 /// What it heard and how it shall behave.
@@ -28,6 +29,9 @@ pub(crate) struct Scene {
     /// Bytes sent instead of a welcome.
     pub(crate) garbage: Option<Vec<u8>>,
     pub(crate) rejection: Option<Rejected>,
+    /// Whether it forwards media.
+    pub(crate) has_media: bool,
+    pub(crate) plane: Plane,
 }
 
 impl Default for Scene {
@@ -42,11 +46,21 @@ impl Default for Scene {
             events: Vec::new(),
             garbage: None,
             rejection: None,
+            has_media: false,
+            plane: Plane::default(),
         }
     }
 }
 
 impl Scene {
+    /// With workers that forward media.
+    pub(crate) fn with_media() -> Self {
+        Self {
+            has_media: true,
+            ..Self::default()
+        }
+    }
+
     /// The secrets of the last SetCredentials, by id.
     pub(crate) fn secrets(&self) -> Option<Vec<String>> {
         self.commands
@@ -161,12 +175,36 @@ fn answer(peer: &Connection, message: ToDataplane, scene: &mut Scene, buffer: &m
                 say(&FromDataplane::Rejected(rejection));
                 return false;
             }
+            let media = scene.plane.snapshot();
+            let mut parts = Vec::new();
+            if scene.has_media {
+                parts.push(FromDataplane::MediaWorkers(
+                    List::new(media.workers).unwrap(),
+                ));
+                let media = media.media;
+                parts.extend(
+                    media
+                        .sessions
+                        .into_values()
+                        .map(|s| FromDataplane::Session(Box::new(s))),
+                );
+                parts.extend(
+                    media
+                        .tracks
+                        .into_values()
+                        .map(|t| FromDataplane::Track(Box::new(t))),
+                );
+                let subscriptions: Vec<_> = media.subscriptions.into_values().collect();
+                parts.push(FromDataplane::Subscriptions(
+                    List::new(subscriptions).unwrap(),
+                ));
+            }
             let local = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 5));
             let public = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
             say(&FromDataplane::Welcome(Welcome {
                 version: VERSION,
                 software: Text::new("straw").unwrap(),
-                boot: BootId([7; 16]),
+                boot: BootId([7 + scene.plane.boot; 16]),
                 started_at: 1,
                 realm: Text::new(scene.realm).unwrap(),
             })) && say(&FromDataplane::SnapshotBegin(SnapshotBegin {
@@ -189,7 +227,7 @@ fn answer(peer: &Connection, message: ToDataplane, scene: &mut Scene, buffer: &m
                 credentials: scene.credentials,
                 policy: scene.policy,
                 drain: None,
-                certificate: None,
+                certificate: media.certificate.filter(|_| scene.has_media),
             })) && say(&FromDataplane::Workers(
                 List::new(vec![Worker {
                     index: 0,
@@ -198,7 +236,8 @@ fn answer(peer: &Connection, message: ToDataplane, scene: &mut Scene, buffer: &m
                     allocation_capacity: 100,
                 }])
                 .unwrap(),
-            )) && say(&FromDataplane::SnapshotEnd(SnapshotEnd { allocations: 0 }))
+            )) && parts.iter().all(&mut say)
+                && say(&FromDataplane::SnapshotEnd(SnapshotEnd { allocations: 0 }))
         }
         ToDataplane::Command { id, command } => {
             let scripted = if scene.outcomes.is_empty() {
@@ -226,7 +265,8 @@ fn apply(command: &Command, scene: &mut Scene) -> Outcome {
     let (given, in_force) = match command {
         Command::SetCredentials(set) => (set.generation, &mut scene.credentials),
         Command::SetPolicy(set) => (set.generation, &mut scene.policy),
-        _ => return Outcome::Done,
+        Command::Drain { .. } | Command::DeleteAllocation(_) => return Outcome::Done,
+        media => return scene.plane.apply(media),
     };
     if in_force.is_some_and(|newest| given <= newest) {
         return Outcome::Stale;

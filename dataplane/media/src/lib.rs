@@ -7,6 +7,7 @@ mod cache;
 pub mod codec;
 mod config;
 mod describe;
+#[allow(dead_code)]
 mod egress;
 mod event;
 mod forwarder;

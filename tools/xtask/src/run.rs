@@ -126,6 +126,7 @@ pub fn run(args: &Run) -> Result<()> {
     let api_key = random_hex()?;
     private_file(&path.join("turn.secret"), &random_hex()?)?;
     private_file(&path.join("api.keys"), &format!("local:{api_key}"))?;
+    private_file(&path.join("token.secret"), &random_hex()?)?;
     let socket = path.join("dataplane.sock");
     fs::write(
         path.join("dataplane.toml"),
@@ -140,9 +141,12 @@ pub fn run(args: &Run) -> Result<()> {
         format!(
             "[listen]\nhttp = \"{http}\"\n[dataplane]\nsocket = {socket:?}\n\
              [turn]\nurls = [\"turn:{turn}?transport=udp\"]\n\
-             secrets = [{{ id = \"local\", file = {:?} }}]\n[api]\nkeys_file = {:?}\n",
+             secrets = [{{ id = \"local\", file = {:?} }}]\n[api]\nkeys_file = {:?}\n\
+             token_keys = [{{ id = \"local\", file = {:?} }}]\n[calls]\ndatabase = {:?}\n",
             path.join("turn.secret"),
             path.join("api.keys"),
+            path.join("token.secret"),
+            path.join("calls.sqlite"),
         ),
     )?;
 
@@ -178,6 +182,16 @@ pub fn run(args: &Run) -> Result<()> {
         .read_json()?;
     let field = |name: &str| credential[name].as_str().unwrap_or_default().to_owned();
     let page = format!("http://{http}/#key={api_key}");
+    // With the key, so that everybody who opens the link gets a token of
+    // their own.
+    let room = format!("http://{http}/room#key={api_key}&room=lobby");
+    let token: Value = ureq::post(format!("http://{http}/v1/tokens"))
+        .header("Authorization", format!("Bearer {api_key}"))
+        .send_json(serde_json::json!({ "room": "lobby", "identity": "demo", "name": "Demo", "ttl": 86_400 }))
+        .context("no token from the control plane")?
+        .body_mut()
+        .read_json()?;
+    let token = token["token"].as_str().unwrap_or_default();
 
     let mut out = std::io::stdout().lock();
     if args.json {
@@ -185,7 +199,7 @@ pub fn run(args: &Run) -> Result<()> {
             out,
             "{}",
             serde_json::json!({
-                "page": page, "turn": format!("turn:{turn}?transport=udp"), "api_key": api_key,
+                "page": page, "room": room, "token": token, "turn": format!("turn:{turn}?transport=udp"), "api_key": api_key,
                 "username": field("username"), "password": field("password"),
                 "socket": socket, "folder": path,
                 "dataplane": dataplane.child.id(), "controlplane": controlplane.child.id(),
@@ -195,6 +209,7 @@ pub fn run(args: &Run) -> Result<()> {
         writeln!(
             out,
             "\nForebay is running on this machine.\n\n\
+             \x20 Room          {room}\n\
              \x20 Relay check   {page}\n\
              \x20 TURN          turn:{turn}?transport=udp\n\
              \x20 Username      {}\n\
@@ -203,7 +218,7 @@ pub fn run(args: &Run) -> Result<()> {
              \x20 Metrics       http://{http}/metrics\n\
              \x20 Status        target/release/forebay status --socket {}\n\
              \x20 Logs          {}/*.log\n\n\
-             Open the relay check in a browser. Ctrl-C stops everything.",
+             Open the room in two browser windows, or the relay check in one. Ctrl-C stops everything.",
             field("username"),
             field("password"),
             socket.display(),

@@ -87,6 +87,7 @@ struct Candidate {
     track: TrackId,
     mid: String,
     pinned: bool,
+    speaks: bool,
     spoke: Option<std::time::Instant>,
     joined: u64,
     spatial: u8,
@@ -124,6 +125,7 @@ impl Room {
                     track: section.track,
                     mid: mid.clone(),
                     pinned: wished > USUAL || track.source == Source::Screen,
+                    speaks,
                     spoke: publisher.last_spoke,
                     joined: publisher.joined_at,
                     spatial: spatial_for(wish, track),
@@ -138,7 +140,10 @@ impl Room {
                 })
             })
             .collect();
-        candidates.sort_by_key(|c| (Reverse(c.pinned), Reverse(c.spoke), c.joined, c.track));
+        candidates.sort_by_key(|c| {
+            let first = (Reverse(c.pinned), Reverse(c.speaks), Reverse(c.spoke));
+            (first, c.joined, c.track)
+        });
         let mut room_for = usize::from(person.last_n.unwrap_or(u8::MAX));
         if person.last_n.is_none() {
             room_for = usize::MAX;

@@ -111,6 +111,14 @@ impl Room {
     ) -> Result<(String, Vec<PublishedTrack>), Failure> {
         let bad =
             |error: crate::sdp::SdpError| Failure::new(ErrorCode::BadOffer, error.to_string());
+        let max = cx.limits.max_tracks;
+        let (audio, video) = offer.sending();
+        if audio + video > max {
+            return Err(Failure::new(
+                ErrorCode::Limit,
+                format!("more than {max} tracks"),
+            ));
+        }
         let remote = offer.remote().clone();
         let person = self.participant(id)?;
         let same_peer = person
@@ -235,7 +243,6 @@ impl Room {
         section: NegotiatedTrack,
         words: Option<&Published>,
     ) -> Result<PublishedTrack, Failure> {
-        let max = cx.limits.max_tracks;
         let whom = self.whom(id);
         let person = self.participant(id)?;
         let source = words.and_then(|w| w.source).unwrap_or(match section.kind {
@@ -257,12 +264,6 @@ impl Room {
             })
             .map(|t| t.id);
         let is_new = existing.is_none();
-        if is_new && person.tracks.len() >= max {
-            return Err(Failure::new(
-                ErrorCode::Limit,
-                format!("more than {max} tracks"),
-            ));
-        }
         let track_id = match existing {
             Some(id) => id,
             None => TrackId(random()?),

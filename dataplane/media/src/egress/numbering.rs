@@ -112,9 +112,14 @@ impl Numbering {
     }
 
     /// The next index that was never given out.
-    #[cfg(test)]
     pub(crate) fn next_index(&self) -> u64 {
         self.next
+    }
+
+    /// The source that is being numbered.
+    #[cfg(test)]
+    pub(crate) fn source(&self) -> Source {
+        self.stretches[self.newest].source
     }
 
     /// Whether a number of the source being numbered is above all seen.

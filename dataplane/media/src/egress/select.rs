@@ -73,6 +73,12 @@ impl Selector {
         })
     }
 
+    /// The source being forwarded.
+    #[inline]
+    pub(crate) fn source(&self) -> Option<Source> {
+        self.current
+    }
+
     /// The highest spatial layer being forwarded.
     #[inline]
     pub(crate) fn spatial(&self) -> u8 {
@@ -99,6 +105,12 @@ impl Selector {
         } else if self.current.is_none() && self.waiting.is_none() {
             self.waiting = Some(now);
         }
+    }
+
+    /// Begins anew with the next keyframe.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.current = None;
+        self.waiting = self.target.map(|_| now);
     }
 
     /// The encoding of which a keyframe is needed to reach the target.

@@ -4,26 +4,26 @@ use forebay_media::Codec;
 
 /// The truth about a packet, hidden in its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Truth {
-    pub(crate) encoding: u8,
-    pub(crate) spatial: u8,
-    pub(crate) temporal: u8,
+pub struct Truth {
+    pub encoding: u8,
+    pub spatial: u8,
+    pub temporal: u8,
     /// Number of the picture in its encoding.
-    pub(crate) picture: u32,
-    pub(crate) keyframe: bool,
+    pub picture: u32,
+    pub keyframe: bool,
     /// Pictures (same encoding and spatial layer) it needs.
-    pub(crate) needs: Vec<u32>,
+    pub needs: Vec<u32>,
     /// Its place in the frame, and how many there are.
-    pub(crate) at: u8,
-    pub(crate) of: u8,
+    pub at: u8,
+    pub of: u8,
     /// Milliseconds of capture.
-    pub(crate) captured: u32,
+    pub captured: u32,
 }
 
 const MAGIC: [u8; 4] = *b"TRUE";
 
 impl Truth {
-    pub(crate) fn write(&self, into: &mut Vec<u8>) {
+    pub fn write(&self, into: &mut Vec<u8>) {
         into.extend_from_slice(&MAGIC);
         into.extend_from_slice(&[
             self.encoding,
@@ -41,7 +41,7 @@ impl Truth {
         }
     }
 
-    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
+    pub fn read(payload: &[u8]) -> Option<Self> {
         let at = payload.windows(4).position(|window| window == MAGIC)?;
         let rest = &payload[at + 4..];
         let number = |at: usize| -> Option<u32> {
@@ -64,27 +64,27 @@ impl Truth {
 }
 
 /// A payload as it goes into one RTP packet.
-pub(crate) struct Piece {
-    pub(crate) payload: Vec<u8>,
-    pub(crate) marker: bool,
-    pub(crate) descriptor: Vec<u8>,
+pub struct Piece {
+    pub payload: Vec<u8>,
+    pub marker: bool,
+    pub descriptor: Vec<u8>,
 }
 
 /// How a track is encoded.
-pub(crate) struct Encoder {
-    pub(crate) codec: Codec,
+pub struct Encoder {
+    pub codec: Codec,
     /// Bits per second of each encoding.
-    pub(crate) rates: Vec<u64>,
+    pub rates: Vec<u64>,
     /// Temporal layers.
-    pub(crate) temporal: u8,
+    pub temporal: u8,
     /// Spatial layers in each encoding (VP9).
-    pub(crate) spatial: u8,
-    pub(crate) fps: u64,
-    pub(crate) state: Vec<State>,
+    pub spatial: u8,
+    pub fps: u64,
+    pub state: Vec<State>,
 }
 
 #[derive(Default, Clone)]
-pub(crate) struct State {
+pub struct State {
     picture: u32,
     /// In the pattern of temporal layers.
     phase: u32,
@@ -92,12 +92,12 @@ pub(crate) struct State {
     picture_id: u16,
     base: u8,
     key: u8,
-    pub(crate) wants_keyframe: bool,
-    pub(crate) keyframes: u32,
+    pub wants_keyframe: bool,
+    pub keyframes: u32,
 }
 
 impl Encoder {
-    pub(crate) fn new(codec: Codec, rates: &[u64], temporal: u8, spatial: u8) -> Self {
+    pub fn new(codec: Codec, rates: &[u64], temporal: u8, spatial: u8) -> Self {
         let state = (0..rates.len())
             .map(|index| State {
                 picture_id: (0x7ff0 + index as u16 * 977) & 0x7fff,
@@ -118,7 +118,7 @@ impl Encoder {
     }
 
     /// One picture of an encoding.
-    pub(crate) fn encode(&mut self, encoding: usize, captured: u32) -> Vec<Piece> {
+    pub fn encode(&mut self, encoding: usize, captured: u32) -> Vec<Piece> {
         let pattern: &[u8] = match self.temporal {
             3 => &[0, 2, 1, 2],
             2 => &[0, 1],
@@ -329,7 +329,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: u32, count: usize) {
         for bit in (0..count).rev() {
-            if self.used.is_multiple_of(8) {
+            if self.used % 8 == 0 {
                 self.bytes.push(0);
             }
             let last = self.bytes.len() - 1;

@@ -7,28 +7,28 @@ use forebay_wire::clock::Instant;
 
 use super::Dice;
 
-pub(crate) struct Link {
-    pub(crate) delay: Duration,
+pub struct Link {
+    pub delay: Duration,
     /// Bits per second.
-    pub(crate) rate: Option<u64>,
+    pub rate: Option<u64>,
     /// What the queue before the bottleneck holds.
-    pub(crate) queue: Duration,
+    pub queue: Duration,
     /// Of a thousand.
-    pub(crate) loss: u64,
+    pub loss: u64,
     /// Of a thousand: late by another delay.
-    pub(crate) reorder: u64,
+    pub reorder: u64,
     /// Milliseconds, at most, by which the delay varies; order is kept.
-    pub(crate) jitter: u64,
+    pub jitter: u64,
     last: Instant,
-    pub(crate) dice: Dice,
+    pub dice: Dice,
     free_at: Instant,
     flying: VecDeque<(Instant, Vec<u8>)>,
-    pub(crate) dropped: u64,
-    pub(crate) bytes: u64,
+    pub dropped: u64,
+    pub bytes: u64,
 }
 
 impl Link {
-    pub(crate) fn new(delay: u64, rate: Option<u64>) -> Self {
+    pub fn new(delay: u64, rate: Option<u64>) -> Self {
         Self {
             delay: Duration::from_millis(delay),
             rate,
@@ -45,12 +45,12 @@ impl Link {
         }
     }
 
-    pub(crate) fn lossy(mut self, per_mille: u64) -> Self {
+    pub fn lossy(mut self, per_mille: u64) -> Self {
         self.loss = per_mille;
         self
     }
 
-    pub(crate) fn push(&mut self, now: Instant, datagram: Vec<u8>) {
+    pub fn push(&mut self, now: Instant, datagram: Vec<u8>) {
         if self.dice.chance(self.loss) {
             self.dropped += 1;
             return;
@@ -82,7 +82,7 @@ impl Link {
         self.flying.insert(place, (at, datagram));
     }
 
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
+    pub fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
         match self.flying.front() {
             Some((at, _)) if *at <= now => self.flying.pop_front(),
             _ => None,

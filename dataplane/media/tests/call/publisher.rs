@@ -13,23 +13,23 @@ use forebay_wire::rtcp::{Compound, NtpTime, Packet, Writer};
 use super::encoder::{Encoder, Piece};
 use super::{Dice, keys};
 
-pub(crate) struct Publisher {
-    pub(crate) number: u16,
-    pub(crate) encoder: Encoder,
+pub struct Publisher {
+    pub number: u16,
+    pub encoder: Encoder,
     outbound: Outbound,
     inbound: Inbound,
     streams: Vec<Sending>,
     next: Instant,
     next_report: Instant,
     queue: VecDeque<(Instant, Vec<u8>)>,
-    pub(crate) dice: Dice,
+    pub dice: Dice,
     /// Of a thousand, on the way to the forwarder.
-    pub(crate) loss: u64,
-    pub(crate) reorder: u64,
+    pub loss: u64,
+    pub reorder: u64,
     /// Encodings that are not sent.
-    pub(crate) off: Vec<bool>,
-    pub(crate) keyframe_requests: u32,
-    pub(crate) nacked: u32,
+    pub off: Vec<bool>,
+    pub keyframe_requests: u32,
+    pub nacked: u32,
     began: Instant,
     delay: Duration,
 }
@@ -45,7 +45,7 @@ struct Sending {
 }
 
 impl Publisher {
-    pub(crate) fn new(number: u16, encoder: Encoder, now: Instant, mut dice: Dice) -> Self {
+    pub fn new(number: u16, encoder: Encoder, now: Instant, mut dice: Dice) -> Self {
         let theirs = keys(number).1;
         let streams: Vec<_> = (0..encoder.rates.len())
             .map(|index| Sending {
@@ -85,7 +85,7 @@ impl Publisher {
         }
     }
 
-    pub(crate) fn track(&self, session: SessionKey) -> TrackConfig {
+    pub fn track(&self, session: SessionKey) -> TrackConfig {
         let video = self.encoder.codec != Codec::Opus;
         TrackConfig {
             key: TrackKey(u64::from(self.number)),
@@ -116,7 +116,7 @@ impl Publisher {
         }
     }
 
-    pub(crate) fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
+    pub fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
         if now >= self.next {
             self.next = self.next + Duration::from_nanos(1_000_000_000 / self.encoder.fps);
             let since = now.since(self.began);
@@ -195,8 +195,8 @@ impl Publisher {
         let rate = self.rate();
         for stream in &self.streams {
             let ticks = (since.as_micros() as u64 * u64::from(rate) / 1_000_000) as u32;
-            let ntp = ((3_900_000_000 + since.as_secs()) << 32)
-                | ((u64::from(since.subsec_nanos()) << 32) / 1_000_000_000);
+            let ntp = (3_900_000_000 + since.as_secs()) << 32
+                | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
             let mut buffer = vec![0; 200];
             let mut writer = Writer::new(&mut buffer);
             writer
@@ -219,7 +219,7 @@ impl Publisher {
     }
 
     /// RTCP from the forwarder.
-    pub(crate) fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
+    pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
         let Ok(len) = self.inbound.unprotect_rtcp(now, &mut datagram) else {
             return;
         };

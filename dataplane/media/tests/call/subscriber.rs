@@ -13,55 +13,49 @@ use super::decoder::{Decoder, Got};
 use super::link::Link;
 use super::{Dice, keys};
 
-pub(crate) struct Subscriber {
-    pub(crate) number: u16,
-    pub(crate) session: SessionKey,
-    pub(crate) link: Link,
+pub struct Subscriber {
+    pub number: u16,
+    pub session: SessionKey,
+    pub link: Link,
     inbound: Inbound,
     outbound: Outbound,
     /// By media SSRC.
-    pub(crate) streams: BTreeMap<u32, Receiving>,
+    pub streams: BTreeMap<u32, Receiving>,
     arrivals: Vec<(u16, Instant)>,
     next_feedback: Instant,
     next_report: Instant,
     next_nack: Instant,
     feedbacks: u8,
-    pub(crate) dice: Dice,
+    pub dice: Dice,
     /// Of a thousand, on the way back.
-    pub(crate) loss: u64,
+    pub loss: u64,
     back: Vec<(Instant, Vec<u8>)>,
-    pub(crate) padding: u32,
-    pub(crate) repeated: u32,
-    pub(crate) nacks: bool,
-    pub(crate) sender_reports: u32,
+    pub padding: u32,
+    pub repeated: u32,
+    pub nacks: bool,
+    pub sender_reports: u32,
     /// Every index seen per SSRC, to catch one that comes twice.
     seen: HashMap<(u32, u64), Vec<u8>>,
     /// Bytes by 100 ms since the beginning.
-    pub(crate) history: Vec<u64>,
+    pub history: Vec<u64>,
     began: Instant,
 }
 
-pub(crate) struct Receiving {
-    pub(crate) decoder: Decoder,
+pub struct Receiving {
+    pub decoder: Decoder,
     highest: Option<u64>,
     missing: BTreeMap<u64, (Instant, u32)>,
     lost: i32,
     last_report: u32,
     last_report_at: Instant,
-    pub(crate) refreshes: u32,
+    pub refreshes: u32,
     last_refresh: Option<Instant>,
     /// Packets in order of arrival.
-    pub(crate) packets: u64,
+    pub packets: u64,
 }
 
 impl Subscriber {
-    pub(crate) fn new(
-        number: u16,
-        session: SessionKey,
-        link: Link,
-        now: Instant,
-        dice: Dice,
-    ) -> Self {
+    pub fn new(number: u16, session: SessionKey, link: Link, now: Instant, dice: Dice) -> Self {
         let theirs = keys(number).1;
         Self {
             number,
@@ -88,7 +82,7 @@ impl Subscriber {
         }
     }
 
-    pub(crate) fn expect(&mut self, publisher: usize, codec: Codec) {
+    pub fn expect(&mut self, publisher: usize, codec: Codec) {
         let ssrc = 5000 + publisher as u32 * 2;
         self.streams.insert(
             ssrc,
@@ -106,11 +100,11 @@ impl Subscriber {
         );
     }
 
-    pub(crate) fn decoder(&self, publisher: usize) -> &Decoder {
+    pub fn decoder(&self, publisher: usize) -> &Decoder {
         &self.streams[&(5000 + publisher as u32 * 2)].decoder
     }
 
-    pub(crate) fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
+    pub fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
         while let Some((at, datagram)) = self.link.pop(now) {
             self.receive(at, datagram);
         }
@@ -359,7 +353,7 @@ impl Subscriber {
     }
 
     /// Bits per second over the last while.
-    pub(crate) fn received(&self, tenths: usize) -> u64 {
+    pub fn received(&self, tenths: usize) -> u64 {
         let from = self.history.len().saturating_sub(tenths);
         self.history[from..].iter().sum::<u64>() * 80 / tenths as u64
     }
@@ -390,6 +384,6 @@ fn elements(extension: &[u8]) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// For readers of reports.
-pub(crate) fn seconds(ntp: NtpTime) -> f64 {
+pub fn seconds(ntp: NtpTime) -> f64 {
     ntp.0 as f64 / (1u64 << 32) as f64
 }

@@ -129,6 +129,11 @@ impl Estimator {
         self.heard.is_some() || self.bound.is_some()
     }
 
+    /// Loss of late, 0–1.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss.share()
+    }
+
     /// The transport-wide number the next packet carries.
     #[inline]
     pub(crate) fn next_number(&self) -> u16 {

@@ -1,0 +1,18 @@
+//! Rooms: the model over a data plane that only remembers, the comparison
+//! with it, tokens, records of calls, and the real binary's WebSocket and API.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod api;
+mod calls;
+mod hall;
+mod limits;
+mod policy;
+mod publishing;
+mod reconcile;
+mod restarts;
+mod staying;
+#[path = "../support/mod.rs"]
+mod support;
+mod tokens;
+mod websocket;
