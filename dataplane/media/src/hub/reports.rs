@@ -17,6 +17,8 @@ use crate::transport::{ntp, round_trip};
 
 /// Report blocks of one compound.
 const BLOCKS: usize = 31;
+/// A stream silent for so long is not reported on.
+const HEARD: Duration = Duration::from_secs(5);
 
 /// A duration in units of 2^-16 s.
 fn units(duration: Duration) -> u32 {
@@ -142,24 +144,60 @@ impl Hub {
         if !session.transport.is_ready() {
             return;
         }
+        let reference = session.reference.take();
+        let answer = reference.map(|(from, middle, received)| Dlrr {
+            ssrc: from,
+            last_report: middle,
+            delay: units(now.instant.since(received)),
+        });
         let mut blocks = [ReportBlock::default(); BLOCKS];
-        let mut count = 0;
+        let mut count = self.report_blocks(now.instant, slot, 0, &mut blocks);
+        if count > 0 || answer.is_some() {
+            self.send_report(now.instant, slot, &blocks[..count], answer, out);
+        }
+        // A link has more streams than one compound tells of.
+        let mut done = count;
+        while count == BLOCKS {
+            count = self.report_blocks(now.instant, slot, done, &mut blocks);
+            if count > 0 {
+                self.send_report(now.instant, slot, &blocks[..count], None, out);
+            }
+            done += count;
+        }
+    }
+
+    /// Fills report blocks on what was heard lately, but for the first `done`
+    /// streams; returns how many.
+    fn report_blocks(
+        &mut self,
+        now: Instant,
+        slot: SessionSlot,
+        done: usize,
+        blocks: &mut [ReportBlock; BLOCKS],
+    ) -> usize {
+        let Some(session) = self.sessions.get(slot) else {
+            return 0;
+        };
+        let mut free = blocks.iter_mut();
+        let mut seen = 0;
         for &track in &session.tracks {
             let Some(track) = self.tracks.get_mut(track) else {
                 continue;
             };
             for encoding in &mut track.encodings {
                 let inflow = &mut encoding.inflow;
-                let heard = inflow
-                    .heard
-                    .is_some_and(|heard| now.instant.since(heard) < Duration::from_secs(5));
+                let heard = inflow.heard.is_some_and(|heard| now.since(heard) < HEARD);
                 let (Some(ssrc), Some(reception), true) =
                     (inflow.ssrc, &mut inflow.reception, heard)
                 else {
                     continue;
                 };
-                let Some(block) = blocks.get_mut(count) else {
-                    break;
+                seen += 1;
+                if seen <= done {
+                    continue;
+                }
+                let Some(block) = free.next() else {
+                    return BLOCKS;
                 };
                 let statistics = reception.report();
                 let said = encoding.sender_report;
@@ -170,34 +208,39 @@ impl Hub {
                     highest_sequence: statistics.highest,
                     jitter: statistics.jitter,
                     last_report: said.map_or(0, |said| (said.ntp >> 16) as u32),
-                    delay: said.map_or(0, |said| units(now.instant.since(said.received))),
+                    delay: said.map_or(0, |said| units(now.since(said.received))),
                 };
-                count += 1;
             }
         }
-        let reference = session.reference.take();
-        if count == 0 && reference.is_none() {
+        BLOCKS - free.len()
+    }
+
+    fn send_report(
+        &mut self,
+        now: Instant,
+        slot: SessionSlot,
+        blocks: &[ReportBlock],
+        answer: Option<Dlrr>,
+        out: &mut impl Output,
+    ) {
+        let Some(session) = self.sessions.get_mut(slot) else {
             return;
-        }
-        let cname = core::mem::take(&mut session.transport.cname);
-        let ssrc = session.transport.ssrc.0;
-        let sent = session.transport.send_rtcp(out, |writer| {
-            writer.receiver_report(ssrc, &mut blocks.iter().take(count).copied())?;
+        };
+        let transport = &mut session.transport;
+        let cname = core::mem::take(&mut transport.cname);
+        let ssrc = transport.ssrc.0;
+        let sent = transport.send_rtcp(out, |writer| {
+            writer.receiver_report(ssrc, &mut blocks.iter().copied())?;
             writer.cname(ssrc, cname.as_bytes())?;
-            if count > 0 {
-                writer.receiver_reference_time(ssrc, ntp(now.instant))?;
+            if !blocks.is_empty() {
+                writer.receiver_reference_time(ssrc, ntp(now))?;
             }
-            if let Some((from, middle, received)) = reference {
-                let answer = Dlrr {
-                    ssrc: from,
-                    last_report: middle,
-                    delay: units(now.instant.since(received)),
-                };
+            if let Some(answer) = answer {
                 writer.delay_since_last(ssrc, &[answer])?;
             }
             Ok(())
         });
-        session.transport.cname = cname;
+        transport.cname = cname;
         if sent {
             self.counters.rtcp_sent += 1;
         }

@@ -229,7 +229,7 @@ fn receiver_reports_count_loss_and_echo_sender_reports() {
         .sender_report(7, ntp, 0, 1, 1, &mut core::iter::empty())
         .unwrap();
     let len = writer.len();
-    rig.rtcp(at, &buffer[..len].to_vec());
+    rig.rtcp(at, &buffer[..len]);
     for sequence in 0..100 {
         if sequence % 4 != 3 || sequence > 90 {
             send(&mut rig, at, sequence);
@@ -250,6 +250,26 @@ fn receiver_reports_count_loss_and_echo_sender_reports() {
     rig.browsers[at].rtcp.clear();
     rig.pass(Duration::from_secs(2));
     assert_eq!(reports(&mut rig, at), [], "nothing comes any more");
+}
+
+#[test]
+fn every_stream_is_reported_on_however_many() {
+    let mut rig = Rig::default();
+    let at = rig.join(1);
+    for n in 0..40 {
+        let mut track = audio(100 + n, rig.browsers[at].key, &format!("m{n}"));
+        track.encodings[0].ssrc = Some(Ssrc(1000 + n as u32));
+        rig.apply(Change::SetTrack(track));
+        rig.rtp(at, &Media::new(1000 + n as u32, 111, &[1; 40]).build());
+    }
+    rig.flush();
+    rig.pass(Duration::from_millis(1100));
+    let mut sources: Vec<u32> = reports(&mut rig, at)
+        .iter()
+        .map(|(_, block)| block.ssrc)
+        .collect();
+    sources.sort_unstable();
+    assert_eq!(sources, (1000..1040).collect::<Vec<_>>());
 }
 
 #[test]
@@ -297,7 +317,7 @@ fn the_round_trip_is_measured_by_extended_reports_both_ways() {
     let asked = NtpTime(0xaaaa_bbbb_cccc_dddd);
     writer.receiver_reference_time(7, asked).unwrap();
     let len = writer.len();
-    rig.rtcp(at, &buffer[..len].to_vec());
+    rig.rtcp(at, &buffer[..len]);
     let mut rtt = None;
     rig.pass(Duration::from_secs(5));
     rig.forwarder.report(rig.now, &mut |report| {
