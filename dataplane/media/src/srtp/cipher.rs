@@ -21,31 +21,32 @@ const HMAC_TAG: usize = 10;
 pub(super) enum Cipher {
     Gcm(Gcm),
     Cm(Box<Cm>),
+    /// The library refused the keys, which it has no reason to: nothing is
+    /// protected, and nothing accepted.
+    Unusable(Profile),
 }
 
 impl Cipher {
-    pub(super) fn new(profile: Profile, key: &[u8], mac: &[u8], salt: &[u8]) -> Self {
+    pub(super) fn new(profile: Profile, key: &[u8], mac: &[u8], salt: &[u8]) -> Option<Self> {
         let algorithm = match profile {
             Profile::AesCm128HmacSha1_80 => {
                 let mut padded = [0; 16];
                 padded[..14].copy_from_slice(salt);
-                return Self::Cm(Box::new(Cm {
-                    key: counter_mode(key),
+                return Some(Self::Cm(Box::new(Cm {
+                    key: counter_mode(key)?,
                     salt: u128::from_be_bytes(padded),
                     mac: hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, mac),
-                }));
+                })));
             }
             Profile::AeadAes128Gcm => &AES_128_GCM,
             Profile::AeadAes256Gcm => &AES_256_GCM,
         };
         let mut padded = [0; 16];
         padded[4..].copy_from_slice(salt);
-        Self::Gcm(Gcm {
-            key: LessSafeKey::new(
-                UnboundKey::new(algorithm, key).expect("a key of the algorithm's length"),
-            ),
+        Some(Self::Gcm(Gcm {
+            key: LessSafeKey::new(UnboundKey::new(algorithm, key).ok()?),
             salt: u128::from_be_bytes(padded),
-        })
+        }))
     }
 
     /// Protects the packet of `packet_len` bytes in `buffer`; returns its new
@@ -58,22 +59,22 @@ impl Cipher {
         packet_len: usize,
         ssrc: u32,
         index: u64,
-    ) -> usize {
+    ) -> Result<usize, SrtpError> {
         match self {
             Self::Gcm(gcm) => {
                 let (packet, rest) = buffer.split_at_mut(packet_len);
                 let (header, payload) = packet.split_at_mut(header_len);
-                gcm.seal(ssrc, index, header, payload, &mut rest[..GCM_TAG]);
-                packet_len + GCM_TAG
+                gcm.seal(ssrc, index, header, payload, &mut rest[..GCM_TAG])?;
             }
             Self::Cm(cm) => {
-                cm.crypt(ssrc, index, &mut buffer[header_len..packet_len]);
+                cm.crypt(ssrc, index, &mut buffer[header_len..packet_len])?;
                 let roc = ((index >> 16) as u32).to_be_bytes();
                 let tag = cm.tag(&buffer[..packet_len], &roc);
                 buffer[packet_len..packet_len + HMAC_TAG].copy_from_slice(&tag);
-                packet_len + HMAC_TAG
             }
+            Self::Unusable(_) => return Err(SrtpError::Exhausted),
         }
+        Ok(packet_len + self.tag_len())
     }
 
     /// As [`seal_rtp`](Self::seal_rtp), the payload read from elsewhere.
@@ -85,7 +86,7 @@ impl Cipher {
         payload: &[u8],
         ssrc: u32,
         index: u64,
-    ) -> usize {
+    ) -> Result<usize, SrtpError> {
         let packet_len = header_len + payload.len();
         match self {
             Self::Gcm(gcm) => {
@@ -100,10 +101,10 @@ impl Cipher {
                         &[],
                         &mut rest[..GCM_TAG],
                     )
-                    .expect("lengths match");
-                packet_len + GCM_TAG
+                    .map_err(|_| SrtpError::Exhausted)?;
+                Ok(packet_len + GCM_TAG)
             }
-            Self::Cm(_) => {
+            Self::Cm(_) | Self::Unusable(_) => {
                 buffer[header_len..packet_len].copy_from_slice(payload);
                 self.seal_rtp(buffer, header_len, packet_len, ssrc, index)
             }
@@ -129,15 +130,22 @@ impl Cipher {
             Self::Cm(cm) => {
                 let roc = ((index >> 16) as u32).to_be_bytes();
                 check(&cm.tag(body, &roc), tag)?;
-                cm.crypt(ssrc, index, &mut body[header_len..]);
+                cm.crypt(ssrc, index, &mut body[header_len..])?;
             }
+            Self::Unusable(_) => return Err(SrtpError::Unauthenticated),
         }
         Ok(len)
     }
 
     /// Protects the compound of `len` bytes at the front of `buffer`; returns
     /// its new length. The caller has checked that trailer and tag fit.
-    pub(super) fn seal_rtcp(&self, buffer: &mut [u8], len: usize, ssrc: u32, index: u32) -> usize {
+    pub(super) fn seal_rtcp(
+        &self,
+        buffer: &mut [u8],
+        len: usize,
+        ssrc: u32,
+        index: u32,
+    ) -> Result<usize, SrtpError> {
         let trailer = (ENCRYPTED | index).to_be_bytes();
         match self {
             Self::Gcm(gcm) => {
@@ -145,27 +153,27 @@ impl Cipher {
                 let (header, body) = packet.split_at_mut(RTCP_CLEAR);
                 let (tag, rest) = rest.split_at_mut(GCM_TAG);
                 let aad = rtcp_aad(header, trailer);
-                gcm.seal(ssrc, u64::from(index), &aad, body, tag);
+                gcm.seal(ssrc, u64::from(index), &aad, body, tag)?;
                 rest[..TRAILER].copy_from_slice(&trailer);
-                len + GCM_TAG + TRAILER
             }
             Self::Cm(cm) => {
-                cm.crypt(ssrc, u64::from(index), &mut buffer[RTCP_CLEAR..len]);
+                cm.crypt(ssrc, u64::from(index), &mut buffer[RTCP_CLEAR..len])?;
                 let (packet, rest) = buffer.split_at_mut(len);
                 let tag = cm.tag(packet, &trailer);
                 rest[..TRAILER].copy_from_slice(&trailer);
                 rest[TRAILER..TRAILER + HMAC_TAG].copy_from_slice(&tag);
-                len + TRAILER + HMAC_TAG
             }
+            Self::Unusable(_) => return Err(SrtpError::Exhausted),
         }
+        Ok(len + TRAILER + self.tag_len())
     }
 
     /// The E flag with the index; `packet` is long enough.
     #[inline]
     pub(super) fn rtcp_trailer(&self, packet: &[u8]) -> (bool, u32) {
         let end = match self {
-            Self::Gcm(_) => packet.len(),
             Self::Cm(_) => packet.len() - HMAC_TAG,
+            Self::Gcm(_) | Self::Unusable(_) => packet.len(),
         };
         let mut trailer = [0; TRAILER];
         trailer.copy_from_slice(&packet[end - TRAILER..end]);
@@ -206,9 +214,10 @@ impl Cipher {
                 let (signed, tag) = packet.split_at_mut(len + TRAILER);
                 check(&cm.tag(signed, &[]), tag)?;
                 if encrypted {
-                    cm.crypt(ssrc, u64::from(index), &mut signed[RTCP_CLEAR..len]);
+                    cm.crypt(ssrc, u64::from(index), &mut signed[RTCP_CLEAR..len])?;
                 }
             }
+            Self::Unusable(_) => return Err(SrtpError::Unauthenticated),
         }
         Ok(len)
     }
@@ -219,6 +228,7 @@ impl Cipher {
         match self {
             Self::Gcm(_) => GCM_TAG,
             Self::Cm(_) => HMAC_TAG,
+            Self::Unusable(profile) => profile.tag_len(),
         }
     }
 }
@@ -258,10 +268,17 @@ impl Gcm {
     }
 
     #[inline]
-    fn seal(&self, ssrc: u32, index: u64, aad: &[u8], body: &mut [u8], tag: &mut [u8]) {
+    fn seal(
+        &self,
+        ssrc: u32,
+        index: u64,
+        aad: &[u8],
+        body: &mut [u8],
+        tag: &mut [u8],
+    ) -> Result<(), SrtpError> {
         self.key
             .seal_in_place_scatter(self.nonce(ssrc, index), Aad::from(aad), body, &[], tag)
-            .expect("a tag's room and at most a datagram");
+            .map_err(|_| SrtpError::Exhausted)
     }
 
     #[inline]
@@ -291,9 +308,9 @@ pub(super) struct Cm {
 impl Cm {
     /// RFC 3711 §4.1.1.
     #[inline]
-    fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) {
+    fn crypt(&self, ssrc: u32, index: u64, bytes: &mut [u8]) -> Result<(), SrtpError> {
         let counter = self.salt ^ u128::from(ssrc) << 64 ^ u128::from(index) << 16;
-        keystream(&self.key, counter.to_be_bytes(), bytes);
+        keystream(&self.key, counter.to_be_bytes(), bytes)
     }
 
     #[inline]

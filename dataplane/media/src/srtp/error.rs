@@ -19,7 +19,8 @@ pub enum SrtpError {
     NoRoom,
     /// The index does not end in the header's sequence number.
     WrongIndex,
-    /// The keys have protected as many packets as they may (RFC 3711 §9.2).
+    /// The keys have protected as many packets as they may (RFC 3711 §9.2),
+    /// or the library refuses them.
     Exhausted,
 }
 

@@ -59,9 +59,8 @@ impl Outbound {
         index: u64,
     ) -> Result<usize, SrtpError> {
         let ssrc = self.stream(buffer, header_len, packet_len, index)?;
-        Ok(self
-            .rtp
-            .seal_rtp(buffer, header_len, packet_len, ssrc, index))
+        self.rtp
+            .seal_rtp(buffer, header_len, packet_len, ssrc, index)
     }
 
     /// As [`protect_rtp`](Self::protect_rtp), with the header at the front of
@@ -79,9 +78,8 @@ impl Outbound {
     ) -> Result<usize, SrtpError> {
         let packet_len = header_len + payload.len();
         let ssrc = self.stream(buffer, header_len, packet_len, index)?;
-        Ok(self
-            .rtp
-            .seal_rtp_from(buffer, header_len, payload, ssrc, index))
+        self.rtp
+            .seal_rtp_from(buffer, header_len, payload, ssrc, index)
     }
 
     /// The SSRC in the header, when everything fits.
@@ -129,6 +127,6 @@ impl Outbound {
         }
         self.rtcp_index += 1;
         let ssrc = u32::from_be_bytes([buffer[4], buffer[5], buffer[6], buffer[7]]);
-        Ok(self.rtcp.seal_rtcp(buffer, len, ssrc, index))
+        self.rtcp.seal_rtcp(buffer, len, ssrc, index)
     }
 }

@@ -21,23 +21,23 @@ fn hex(text: &str) -> Vec<u8> {
 #[test]
 fn counter_mode_keystream() {
     let key = counter_mode(&hex("2B7E151628AED2A6ABF7158809CF4F3C"));
-    let stream = |counter: &str, len: usize| {
+    let stream = |counter: u128, len: usize| {
         let mut bytes = vec![0; len];
-        let counter = hex(counter).try_into().expect("16 bytes");
-        keystream(&key, counter, &mut bytes);
-        bytes
+        let key = key.as_ref()?;
+        keystream(key, counter.to_be_bytes(), &mut bytes).ok()?;
+        Some(bytes)
     };
     assert_eq!(
-        stream("F0F1F2F3F4F5F6F7F8F9FAFBFCFD0000", 48),
-        hex("E03EAD0935C95E80E166B16DD92B4EB4
+        stream(0xF0F1_F2F3_F4F5_F6F7_F8F9_FAFB_FCFD_0000, 48),
+        Some(hex("E03EAD0935C95E80E166B16DD92B4EB4
              D23513162B02D0F72A43A2FE4A5F97AB
-             41E95B3BB0A2E8DD477901E4FCA894C0")
+             41E95B3BB0A2E8DD477901E4FCA894C0"))
     );
     assert_eq!(
-        stream("F0F1F2F3F4F5F6F7F8F9FAFBFCFDFEFF", 48),
-        hex("EC8CDF7398607CB0F2D21675EA9EA1E4
+        stream(0xF0F1_F2F3_F4F5_F6F7_F8F9_FAFB_FCFD_FEFF, 48),
+        Some(hex("EC8CDF7398607CB0F2D21675EA9EA1E4
              362B7C3C6773516318A077D7FC5073AE
-             6A2CC3787889374FBEB4C81B17BA6C44")
+             6A2CC3787889374FBEB4C81B17BA6C44"))
     );
 }
 
@@ -70,7 +70,7 @@ const SALT: &str = "517569642070726f2071756f";
 
 fn gcm(profile: Profile) -> Cipher {
     let key: Vec<u8> = (0..profile.key_len() as u8).collect();
-    Cipher::new(profile, &key, &[], &hex(SALT))
+    Cipher::new(profile, &key, &[], &hex(SALT)).unwrap_or(Cipher::Unusable(profile))
 }
 
 /// RFC 7714 §16.
@@ -93,7 +93,7 @@ fn gcm_rtp() {
         let cipher = gcm(profile);
         let mut buffer = [packet.as_slice(), &[0; 16]].concat();
         let len = cipher.seal_rtp(&mut buffer, 12, packet.len(), 0x5501_a0b2, 0xf17b);
-        assert_eq!(len, buffer.len());
+        assert_eq!(len, Ok(buffer.len()));
         assert_eq!(buffer[..12], packet[..12]);
         assert_eq!(buffer[12..], hex(sealed));
         let len = cipher.open_rtp(&mut buffer, 12, 0x5501_a0b2, 0xf17b);
@@ -125,7 +125,7 @@ fn gcm_rtcp() {
         let cipher = gcm(profile);
         let mut buffer = [packet.as_slice(), &[0; 20]].concat();
         let len = cipher.seal_rtcp(&mut buffer, packet.len(), MARS, 0x5d4);
-        assert_eq!(len, buffer.len());
+        assert_eq!(len, Ok(buffer.len()));
         assert_eq!(buffer[..8], packet[..8]);
         assert_eq!(buffer[8..], hex(sealed));
         assert_eq!(cipher.rtcp_trailer(&buffer), (true, 0x5d4));

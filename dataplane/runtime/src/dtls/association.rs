@@ -133,7 +133,7 @@ impl Association {
     }
 
     /// The peer's fingerprint became known.
-    pub fn expect(&mut self, now: Instant, expected: Fingerprint) -> Reaction {
+    pub fn announce(&mut self, now: Instant, expected: Fingerprint) -> Reaction {
         let mut reaction = Reaction::default();
         self.expected = Some(expected);
         self.drive(now, &mut reaction, |_| Ok(()));

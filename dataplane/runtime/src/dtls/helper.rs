@@ -141,7 +141,7 @@ impl Helper {
                     if let (Some(session), Some(expected)) =
                         (self.sessions.get_mut(&key), registered.expected)
                     {
-                        let reaction = session.association.expect(now, expected);
+                        let reaction = session.association.announce(now, expected);
                         self.settle(key, reaction);
                     }
                 }

@@ -86,3 +86,27 @@ impl Identities {
         Ok(Some(fingerprint))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_week_old_identity_is_replaced_for_new_sessions() {
+        let start = Instant::now();
+        let identities = Identities::new(start).expect("a certificate");
+        let first = identities.current();
+        let almost = start + LIFETIME - Duration::from_secs(1);
+        assert_eq!(identities.renew(almost).expect("a certificate"), None);
+        assert_eq!(identities.current().fingerprint(), first.fingerprint());
+
+        let renewed = identities.renew(start + LIFETIME).expect("a certificate");
+        assert_eq!(renewed, Some(identities.current().fingerprint()));
+        assert_ne!(renewed, Some(first.fingerprint()));
+        // A session that has the first still can show it.
+        assert_eq!(
+            fingerprint(&first.certificate().certificate),
+            first.fingerprint()
+        );
+    }
+}

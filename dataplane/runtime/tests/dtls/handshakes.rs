@@ -89,7 +89,9 @@ fn keys_wait_for_the_announced_certificate() {
         meeting.run(SECOND, whole);
         assert!(meeting.client.connected);
         assert_eq!(meeting.news, []);
-        let reaction = meeting.ours.expect(meeting.now, meeting.client.fingerprint);
+        let reaction = meeting
+            .ours
+            .announce(meeting.now, meeting.client.fingerprint);
         meeting.take(reaction, &mut whole);
         assert!(meeting.succeeded(), "{version:?}");
     }
@@ -104,7 +106,7 @@ fn another_certificate_gets_no_keys() {
 
         let mut meeting = Meeting::with(version, 1200, |_| None);
         meeting.run(SECOND, whole);
-        let reaction = meeting.ours.expect(meeting.now, [7; 32]);
+        let reaction = meeting.ours.announce(meeting.now, [7; 32]);
         assert_eq!(reaction.news, [News::Failed(Failure::Fingerprint)]);
         assert!(reaction.datagrams.is_empty());
     }
