@@ -1,10 +1,11 @@
 //! The real binary on loopback, and a control plane's end of its socket.
 
+#![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::panic)]
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay_ipc::codec::Buffer;
+use forebay_ipc::media::{MediaEvent, MediaSession, MediaSubscription, MediaTrack, MediaWorker};
 use forebay_ipc::socket::{Connection, ConnectionError};
 use forebay_ipc::{
     Allocation, Bytes, Command, FromDataplane, Generation, Hello, List, Outcome, Prefix, Rejected,
@@ -30,6 +32,7 @@ pub(crate) struct Dataplane {
     address: Ipv4Addr,
     pub(crate) port: u16,
     metrics: u16,
+    media: u16,
 }
 
 impl Dataplane {
@@ -51,10 +54,14 @@ impl Dataplane {
             .and_then(|socket| socket.local_addr())
             .expect("a port")
             .port();
+        // Below the ports that systems give out by themselves.
+        let media = 12_000 + (pid % 1000) as u16 * 16 + u16::from(address.octets()[3]) % 4 * 4;
         let config = format!(
             "realm = \"example.org\"\n[listen]\nudp = [\"{address}:{port}\"]\n[relay]\naddresses = [\"{address}\"]\n\
              ready = 16\n[limits]\nallocations = 400\n[sockets]\nbuffers = 64\n[metrics]\n\
-             listen = \"127.0.0.1:{metrics}\"\n[control]\nsocket = \"{}\"\n",
+             listen = \"127.0.0.1:{metrics}\"\n[media]\nenabled = true\naddresses = [\"{address}\", \"::1\"]\n\
+             port = {media}\nsessions = 64\ntracks = 64\nsubscriptions = 256\ncache = 4\n[control]\n\
+             socket = \"{}\"\n",
             directory.path().join("control.sock").display()
         );
         fs::write(directory.path().join("dataplane.toml"), config).expect("written");
@@ -72,6 +79,7 @@ impl Dataplane {
             address,
             port,
             metrics,
+            media,
         };
         assert!(
             wait_for(|| plane.http("/healthz").starts_with("HTTP/1.1 200")),
@@ -79,6 +87,16 @@ impl Dataplane {
             plane.log()
         );
         plane
+    }
+
+    /// A worker's media address over IPv4.
+    pub(crate) fn media_v4(&self, worker: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.address), self.media + worker)
+    }
+
+    /// A worker's media address over IPv6.
+    pub(crate) fn media_v6(&self, worker: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), self.media + worker)
     }
 
     pub(crate) fn log(&self) -> String {
@@ -189,6 +207,7 @@ pub(crate) struct Link {
     connection: Connection,
     buffer: Buffer,
     next_id: u32,
+    events: Vec<MediaEvent>,
 }
 
 /// What a snapshot told.
@@ -196,6 +215,10 @@ pub(crate) struct Snapshot {
     pub(crate) begin: SnapshotBegin,
     pub(crate) workers: Vec<Worker>,
     pub(crate) allocations: Vec<Allocation>,
+    pub(crate) media: Vec<MediaWorker>,
+    pub(crate) sessions: Vec<MediaSession>,
+    pub(crate) tracks: Vec<MediaTrack>,
+    pub(crate) subscriptions: Vec<MediaSubscription>,
 }
 
 impl Link {
@@ -205,6 +228,7 @@ impl Link {
             connection,
             buffer: Buffer::new(),
             next_id: 1,
+            events: Vec::new(),
         }
     }
 
@@ -252,6 +276,9 @@ impl Link {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(message) = self.connection.receive(&mut self.buffer)? {
+                if let FromDataplane::Media(page) = &message {
+                    self.events.extend(page.iter().cloned());
+                }
                 return Ok(message);
             }
             assert!(Instant::now() < deadline, "the data plane is silent");
@@ -298,20 +325,40 @@ impl Link {
             panic!("no snapshot")
         };
         let (mut workers, mut allocations) = (Vec::new(), Vec::new());
+        let (mut media, mut sessions) = (Vec::new(), Vec::new());
+        let (mut tracks, mut subscriptions) = (Vec::new(), Vec::new());
         loop {
             match self.next().expect("connected") {
                 FromDataplane::Workers(page) => workers.extend(page.into_inner()),
                 FromDataplane::Allocations(page) => allocations.extend(page.into_inner()),
+                FromDataplane::MediaWorkers(page) => media.extend(page.into_inner()),
+                FromDataplane::Session(session) => sessions.push(*session),
+                FromDataplane::Track(track) => tracks.push(*track),
+                FromDataplane::Subscriptions(page) => subscriptions.extend(page.into_inner()),
                 FromDataplane::SnapshotEnd(end) => {
                     assert_eq!(end.allocations as usize, allocations.len());
                     return Snapshot {
                         begin,
                         workers,
                         allocations,
+                        media,
+                        sessions,
+                        tracks,
+                        subscriptions,
                     };
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Waits for news of media; whatever else came is kept.
+    pub(crate) fn event(&mut self, wanted: impl Fn(&MediaEvent) -> bool) -> MediaEvent {
+        loop {
+            if let Some(at) = self.events.iter().position(&wanted) {
+                return self.events.remove(at);
+            }
+            self.wait_for(|message| matches!(message, FromDataplane::Media(_)));
         }
     }
 
