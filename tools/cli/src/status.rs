@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use forebay_ipc::media::MediaWorker;
 use forebay_ipc::stats::{self, Definition, Kind, Stat, TABLE};
 use forebay_ipc::{Allocation, FromDataplane, SnapshotBegin, StatsDigest, Welcome, Worker};
 use serde_json::{Map, Value, json};
@@ -38,6 +39,7 @@ struct Picture {
     welcome: Welcome,
     begin: SnapshotBegin,
     workers: Vec<Worker>,
+    media: Vec<MediaWorker>,
     allocations: Vec<Allocation>,
     samples: BTreeMap<u16, Sample>,
 }
@@ -61,6 +63,7 @@ fn look(observer: &mut Observer) -> Result<Picture, String> {
     let mut begin = None;
     let mut workers = Vec::new();
     let mut allocations = BTreeMap::new();
+    let mut media = Vec::new();
     let mut samples = BTreeMap::new();
     let mut complete = false;
     loop {
@@ -79,6 +82,7 @@ fn look(observer: &mut Observer) -> Result<Picture, String> {
                     allocations.remove(&deleted.id);
                 }
             }
+            FromDataplane::MediaWorkers(page) => media.extend(page.into_inner()),
             FromDataplane::SnapshotEnd(_) => complete = true,
             FromDataplane::Stats(digest) => take(&mut samples, digest)?,
             _ => {}
@@ -93,6 +97,7 @@ fn look(observer: &mut Observer) -> Result<Picture, String> {
                 welcome,
                 begin,
                 workers,
+                media,
                 allocations,
                 samples,
             });
@@ -217,6 +222,7 @@ impl Picture {
                 sample.rate(Stat::CpuNanoseconds) / 1e7,
             ));
         }
+        self.media_text(&mut lines);
         lines.push(String::new());
         let losses = self.losses();
         if losses.is_empty() {
@@ -240,6 +246,51 @@ impl Picture {
         }
         lines.push(String::new());
         lines.join("\n")
+    }
+
+    /// The forwarder, where it is on.
+    fn media_text(&self, lines: &mut Vec<String>) {
+        if self.media.is_empty() {
+            return;
+        }
+        lines.push(String::new());
+        for worker in &self.media {
+            let addresses: Vec<String> = worker.addresses.iter().map(ToString::to_string).collect();
+            lines.push(format!(
+                "media    worker {} on udp {}",
+                worker.worker,
+                addresses.join(", ")
+            ));
+        }
+        lines.push(format!(
+            "total    {} sessions, {} tracks, {} subscriptions, {:.0} packets/s in, {:.0} out",
+            self.total(Stat::MediaSessions),
+            self.total(Stat::MediaTracks),
+            self.total(Stat::MediaSubscriptions),
+            self.rate(Stat::MediaReceivedPackets),
+            self.rate(Stat::MediaForwardedPackets),
+        ));
+        lines.push(
+            "worker  sessions  of      tracks  subscriptions        in/s       out/s  Mbit/s out  packets/send"
+                .to_owned(),
+        );
+        for worker in &self.media {
+            let Some(sample) = self.samples.get(&worker.worker) else {
+                continue;
+            };
+            lines.push(format!(
+                "{:>6}  {:>8}  {:<6}  {:>6}  {:>13}  {:>10.0}  {:>10.0}  {:>10.2}  {:>12.2}",
+                worker.worker,
+                sample.value(Stat::MediaSessions),
+                worker.session_capacity,
+                sample.value(Stat::MediaTracks),
+                sample.value(Stat::MediaSubscriptions),
+                sample.rate(Stat::MediaReceivedPackets),
+                sample.rate(Stat::MediaForwardedPackets),
+                sample.rate(Stat::MediaForwardedBytes) * 8.0 / 1e6,
+                sample.media_per_send(),
+            ));
+        }
     }
 
     fn to_json(&self, list: bool) -> Value {
@@ -285,6 +336,11 @@ impl Picture {
             })),
             "allocations": self.total(Stat::AllocationsLive),
             "workers": workers,
+            "media": self.media.iter().map(|worker| json!({
+                "worker": worker.worker,
+                "addresses": worker.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "session_capacity": worker.session_capacity,
+            })).collect::<Vec<_>>(),
         });
         if list {
             picture["allocation_list"] = self
@@ -324,10 +380,22 @@ impl Sample {
     /// Datagrams per send operation since start: what coalescing gains.
     fn packets_per_send(&self) -> f64 {
         let packets = self.value(Stat::ToPeerPackets) + self.value(Stat::ToClientPackets);
-        match self.value(Stat::RelaySends) {
-            0 => 0.0,
-            sends => packets as f64 / sends as f64,
-        }
+        per_send(packets, self.value(Stat::RelaySends))
+    }
+
+    /// The same of the forwarder; sends that carry no media count too.
+    fn media_per_send(&self) -> f64 {
+        let packets = self.value(Stat::MediaForwardedPackets)
+            + self.value(Stat::MediaRetransmissions)
+            + self.value(Stat::MediaProbes);
+        per_send(packets, self.value(Stat::MediaSends))
+    }
+}
+
+fn per_send(packets: u64, sends: u64) -> f64 {
+    match sends {
+        0 => 0.0,
+        sends => packets as f64 / sends as f64,
     }
 }
 
