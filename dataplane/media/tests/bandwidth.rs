@@ -38,11 +38,13 @@ fn until(call: &mut Call, wanted: u8, patience: Duration) -> Duration {
             return call.now.since(begin);
         }
     }
-    panic!(
-        "layer {wanted} not within {patience:?}, but {:?}; estimates {:?}",
+    assert_eq!(
         layer(call),
+        Some(wanted),
+        "not within {patience:?}; estimates {:?}",
         estimates(call)
     );
+    patience
 }
 
 fn estimates(call: &Call) -> Vec<(u64, u64)> {
