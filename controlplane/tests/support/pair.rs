@@ -29,7 +29,24 @@ impl DataPlane {
         Self::start_on(place, port, ports)
     }
 
+    /// Forwards media too, at this port.
+    pub(crate) fn start_with_media(place: &Place, ports: &str, media: u16) -> Self {
+        let port = UdpSocket::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let address = host_address();
+        let media =
+            format!("[media]\nenabled = true\naddresses = [\"{address}\"]\nport = {media}\n");
+        Self::start_configured(place, port, ports, &media)
+    }
+
     pub(crate) fn start_on(place: &Place, port: u16, ports: &str) -> Self {
+        Self::start_configured(place, port, ports, "")
+    }
+
+    fn start_configured(place: &Place, port: u16, ports: &str, more: &str) -> Self {
         let binary = Path::new(env!("CARGO_BIN_EXE_forebay-controlplane"))
             .with_file_name("forebay-dataplane");
         assert!(
@@ -51,7 +68,7 @@ impl DataPlane {
             format!(
                 "realm = \"example.org\"\n[cores]\npin = [0]\n[listen]\nudp = [\"127.0.0.1:{port}\"]\n[relay]\naddresses = \
                  [\"127.0.0.1\"]\nports = \"{ports}\"\n[lifetimes]\ndrain = \"1s\"\n[control]\nsocket = {socket:?}\n\
-                 [metrics]\nlisten = \"127.0.0.1:{metrics}\"\n"
+                 [metrics]\nlisten = \"127.0.0.1:{metrics}\"\n{more}"
             ),
         )
         .unwrap();
@@ -99,6 +116,18 @@ impl Drop for DataPlane {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
+    }
+}
+
+/// Where this host is reached from outside: clients gather no candidates on
+/// loopback.
+fn host_address() -> std::net::IpAddr {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Sends nothing; it only asks for the route.
+    let routed = socket.connect("198.51.100.1:9");
+    match routed.and_then(|()| socket.local_addr()) {
+        Ok(address) => address.ip(),
+        Err(_) => std::net::Ipv4Addr::LOCALHOST.into(),
     }
 }
 

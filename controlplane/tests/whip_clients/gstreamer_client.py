@@ -78,7 +78,9 @@ class Client:
             self.webrtc.emit("create-offer", None, promise)
 
     def on_offer(self, promise, _):
-        offer = promise.get_reply().get_value("offer")
+        # The offer lives in the reply: both must be held.
+        reply = promise.get_reply()
+        offer = reply.get_value("offer")
         if offer:
             self.webrtc.emit("set-local-description", offer, None)
 
