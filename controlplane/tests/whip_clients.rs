@@ -91,12 +91,8 @@ fn folder() -> PathBuf {
 fn seen(output: Output) -> Value {
     let said = String::from_utf8_lossy(&output.stdout);
     let line = said.lines().last().unwrap_or_default();
-    serde_json::from_str(line).unwrap_or_else(|_| {
-        panic!(
-            "said {said:?}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
+    serde_json::from_str(line)
+        .unwrap_or_else(|_| panic!("said {said:?}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn frames(seen: &Value, kind: &str) -> u64 {
@@ -131,9 +127,15 @@ fn aiortc_publishes_and_plays() {
     let (published, played) = servers.publish_and_play(&aiortc(), "aiortc_client.py");
     for seen in [&published, &played] {
         assert_eq!(seen["state"], "connected", "{seen}");
-        assert_eq!((&seen["patched"], &seen["deleted"]), (&204.into(), &200.into()));
+        assert_eq!(
+            (&seen["patched"], &seen["deleted"]),
+            (&204.into(), &200.into())
+        );
     }
-    assert!(published["reports"]["acknowledged"].as_u64() >= Some(2), "{published}");
+    assert!(
+        published["reports"]["acknowledged"].as_u64() >= Some(2),
+        "{published}"
+    );
     // Thirty pictures and fifty pieces of sound a second.
     assert!(frames(&played, "video") > 60, "{played}");
     assert!(frames(&played, "audio") > 150, "{played}");
@@ -195,6 +197,9 @@ fn chromium_publishes_plays_and_restarts_with_plain_fetch() {
     }
     assert_eq!(seen["layer"], serde_json::json!([200, 200]));
     assert_eq!(seen["trickled"], 204);
-    assert_eq!(seen["restarted"], serde_json::json!({ "status": 200, "changed": true }));
+    assert_eq!(
+        seen["restarted"],
+        serde_json::json!({ "status": 200, "changed": true })
+    );
     assert_eq!(seen["deleted"], serde_json::json!([[200, 404], [200, 404]]));
 }
