@@ -25,8 +25,7 @@ pub enum SessionNote {
     Subscriber(String, PersonNote, SubscriberNotes),
     /// A viewer that offered itself (WHEP), likewise.
     Viewer(String, PersonNote, Vec<ViewerSection>),
-    /// One end of a link between two workers; the tracks it carries belong to
-    /// the room.
+    /// One end of a link between two workers.
     Link(LinkNote),
 }
 
@@ -111,9 +110,6 @@ pub struct ViewerSection {
 /// One end of a link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LinkNote {
-    /// The room.
-    #[serde(rename = "r")]
-    pub room: RoomName,
     /// The worker at the other end.
     #[serde(rename = "w")]
     pub other: u16,

@@ -7,6 +7,7 @@ mod api;
 mod calls;
 mod hall;
 mod limits;
+mod links;
 mod policy;
 mod publishing;
 mod reconcile;

@@ -108,6 +108,7 @@ impl Model {
         for whom in gone {
             let _ = self.leave(now, &whom, crate::rooms::message::LeaveReason::Timeout);
         }
+        self.cx.links = super::link::Links::default();
         self.cx.media.forget();
     }
 
@@ -115,8 +116,10 @@ impl Model {
     fn adopt(&mut self, now: Now, mut media: Media) {
         let mut unknown = Vec::new();
         for session in media.sessions.values() {
-            let known = note::read::<SessionNote>(&session.note)
-                .is_some_and(|note| self.adopt_session(now, session, note, &media));
+            let known = note::read::<SessionNote>(&session.note).is_some_and(|note| {
+                matches!(note, SessionNote::Link(_))
+                    || self.adopt_session(now, session, note, &media)
+            });
             if !known {
                 unknown.push(session.key);
             }
@@ -124,17 +127,22 @@ impl Model {
         for key in unknown {
             media.sessions.remove(&key);
         }
+        self.cx.adopt_links(&media);
+        media
+            .sessions
+            .retain(|key, _| self.cx.owners.sessions.contains_key(key) || self.cx.is_link(*key));
         media.tracks.retain(|key, track| {
-            media.sessions.contains_key(&track.session) && self.cx.owners.tracks.contains_key(key)
+            media.sessions.contains_key(&track.session)
+                && (self.cx.owners.tracks.contains_key(key) || self.cx.is_relayed(*key))
         });
         // Subscriptions name tracks of any session, so they come last.
         let keys: Vec<_> = media.sessions.keys().copied().collect();
         for key in keys {
             self.adopt_subscriptions(key, &media);
         }
-        media
-            .subscriptions
-            .retain(|key, _| self.cx.owners.subscriptions.contains_key(key));
+        media.subscriptions.retain(|key, _| {
+            self.cx.owners.subscriptions.contains_key(key) || self.cx.is_relaying(*key)
+        });
         self.cx.media.adopt(media);
         let people: usize = self.rooms.values().map(|r| r.participants.len()).sum();
         if people > 0 {
@@ -283,7 +291,8 @@ impl Model {
             .values()
             .filter(|s| s.session == session)
         {
-            let Some((publisher, track)) = self.cx.owners.tracks.get(&subscription.track) else {
+            let origin = self.cx.origin(subscription.track);
+            let Some((publisher, track)) = self.cx.owners.tracks.get(&origin) else {
                 continue;
             };
             let SubscriptionMode::Select { ssrc, rtx_ssrc } = subscription.mode else {

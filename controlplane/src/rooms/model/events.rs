@@ -155,6 +155,15 @@ impl Model {
 
     /// A session is gone in the data plane.
     pub(super) fn end_session(&mut self, now: Now, session: SessionKey, why: Option<SessionEnd>) {
+        if self.cx.is_link(session) {
+            tracing::warn!("a link between two workers is gone; what went over it is made anew");
+            self.cx.lose_link(session);
+            for room in self.rooms.values_mut() {
+                room.renew_lost(&mut self.cx);
+                room.flush(&mut self.cx);
+            }
+            return;
+        }
         let mut gone = None;
         if let Some(why) = why {
             self.cx.metrics.count_session_end(why);

@@ -3,6 +3,7 @@
 
 mod adopt;
 mod events;
+mod link;
 mod operator;
 mod participant;
 mod person;
@@ -137,6 +138,7 @@ struct Context {
     media: Reconciler,
     node: Node,
     owners: Owners,
+    links: link::Links,
     limits: config::Rooms,
     keys: TokenKeys,
     metrics: Arc<RoomMetrics>,
@@ -161,9 +163,10 @@ impl Context {
         }
     }
 
-    /// The worker with the fewest sessions that has room, preferably one of
-    /// these.
-    fn place(&self, preferred: &[u16]) -> Option<u16> {
+    /// The worker for a session of a room that has so many on these workers:
+    /// one of them below the room's share, else the one with the fewest
+    /// sessions, as long as it has room.
+    fn place(&self, own: &BTreeMap<u16, usize>) -> Option<u16> {
         let mut load: HashMap<u16, usize> = HashMap::new();
         for session in self.media.desired().sessions.values() {
             *load.entry(session.worker).or_default() += 1;
@@ -175,7 +178,10 @@ impl Context {
         };
         let candidates = || self.node.workers.iter().filter(fits);
         candidates()
-            .filter(|worker| preferred.contains(&worker.worker))
+            .filter(|worker| {
+                own.get(&worker.worker)
+                    .is_some_and(|sessions| *sessions < self.limits.worker_sessions)
+            })
             .min_by_key(|worker| load(worker))
             .or_else(|| candidates().min_by_key(|worker| load(worker)))
             .map(|worker| worker.worker)
@@ -207,6 +213,7 @@ impl Model {
                 media: Reconciler::default(),
                 node: Node::default(),
                 owners: Owners::default(),
+                links: link::Links::default(),
                 limits,
                 keys,
                 metrics,

@@ -268,7 +268,7 @@ impl Room {
             started_at: self.started,
             participants: self.participants.len(),
             tracks: self.publishers.len(),
-            workers: self.workers(),
+            workers: self.workers().into_keys().collect(),
             active_speaker: self.speakers.active(),
             mos: self.quality.mean(),
         }

@@ -331,8 +331,7 @@ impl Room {
         self.publishers.remove(&id);
         self.withdraw(cx, id);
         if let Some(key) = track.key {
-            cx.owners.tracks.remove(&key);
-            cx.media.drop_track(key);
+            cx.drop_track(key);
         }
         for person in self.participants.values_mut() {
             person.wishes.remove(&id);
@@ -366,7 +365,7 @@ impl Room {
         for track in person.tracks.values_mut() {
             if let Some(key) = track.key.take() {
                 track.lost_at = Some(now.instant);
-                cx.owners.tracks.remove(&key);
+                cx.drop_track(key);
                 lost.push(track.id);
             }
         }

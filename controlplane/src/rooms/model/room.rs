@@ -130,19 +130,17 @@ impl Room {
         self.stale.extend(self.participants.keys().copied());
     }
 
-    /// The workers the room's sessions are on.
-    pub(super) fn workers(&self) -> Vec<u16> {
-        let mut workers: Vec<u16> = self
-            .participants
-            .values()
-            .flat_map(|p| {
-                let publisher = p.publisher.as_ref().map(|c| c.session.worker);
-                let subscriber = p.subscriber.as_ref().map(|s| s.connection.session.worker);
-                publisher.into_iter().chain(subscriber)
-            })
-            .collect();
-        workers.sort_unstable();
-        workers.dedup();
+    /// How many of the room's sessions are on which worker.
+    pub(super) fn workers(&self) -> BTreeMap<u16, usize> {
+        let mut workers = BTreeMap::new();
+        let sessions = self.participants.values().flat_map(|p| {
+            let publisher = p.publisher.as_ref().map(|c| c.session.worker);
+            let subscriber = p.subscriber.as_ref().map(|s| s.connection.session.worker);
+            publisher.into_iter().chain(subscriber)
+        });
+        for worker in sessions {
+            *workers.entry(worker).or_default() += 1;
+        }
         workers
     }
 

@@ -412,7 +412,7 @@ impl Room {
         let Some((_, track)) = self.track(track_id) else {
             return;
         };
-        let (Some(track_key), codecs) = (track.key, track.codecs.clone()) else {
+        let (Some(home), codecs) = (track.key, track.codecs.clone()) else {
             return;
         };
         let Some(subscriber) = self
@@ -438,6 +438,10 @@ impl Room {
                 Err(_) => return,
             },
         };
+        let worker = subscriber.connection.session.worker;
+        let Ok(track_key) = cx.track_on(home, worker) else {
+            return;
+        };
         section.key = Some(key);
         cx.owners.subscriptions.insert(key, (whom, track_id));
         let rtx = payload_types.iter().any(|p| p.rtx.is_some());
@@ -457,6 +461,30 @@ impl Room {
             priority: 10,
         });
         self.stale.insert(id);
+    }
+
+    /// Sections whose subscription went with a link begin anew.
+    pub(super) fn renew_lost(&mut self, cx: &mut Context) {
+        let lost: Vec<(ParticipantId, String)> = self
+            .participants
+            .values()
+            .flat_map(|p| p.subscriber.iter().map(move |s| (p.id, s)))
+            .flat_map(|(id, s)| {
+                s.sections
+                    .iter()
+                    .map(move |(mid, section)| (id, mid, section))
+            })
+            .filter(|(_, _, section)| {
+                section
+                    .key
+                    .is_some_and(|key| !cx.media.desired().subscriptions.contains_key(&key))
+            })
+            .map(|(id, mid, _)| (id, mid.clone()))
+            .collect();
+        for (id, mid) in lost {
+            self.clear_section(cx, id, &mid);
+            self.stale.insert(id);
+        }
     }
 
     /// Offers that nobody answered for long are made again.

@@ -58,6 +58,7 @@ impl Model {
                 }
             }
         }
+        self.cx.tidy_links();
         let metrics = &self.cx.metrics;
         metrics.rooms.set(self.rooms.len() as u64);
         metrics.set_participants([web, whip, whep]);
