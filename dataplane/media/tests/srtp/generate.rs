@@ -2,17 +2,17 @@
 
 use forebay_media::srtp::{Keys, Master, Profile};
 
-pub const PROFILES: [Profile; 3] = [
+pub(crate) const PROFILES: [Profile; 3] = [
     Profile::AesCm128HmacSha1_80,
     Profile::AeadAes128Gcm,
     Profile::AeadAes256Gcm,
 ];
 
 /// A small generator, so that a failure happens again.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         // SplitMix64.
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -21,22 +21,22 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    pub fn fill(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         bytes.fill_with(|| self.next() as u8);
     }
 
-    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.fill(&mut bytes);
         bytes
     }
 }
 
-pub fn master(random: &mut Random, profile: Profile) -> Master {
+pub(crate) fn master(random: &mut Random, profile: Profile) -> Master {
     let mut master = Master::default();
     random.fill(&mut master.key[..profile.key_len()]);
     random.fill(&mut master.salt[..profile.salt_len()]);
@@ -44,7 +44,7 @@ pub fn master(random: &mut Random, profile: Profile) -> Master {
 }
 
 /// The same keys in both directions, so that one end understands itself.
-pub fn mirrored(random: &mut Random, profile: Profile) -> Keys {
+pub(crate) fn mirrored(random: &mut Random, profile: Profile) -> Keys {
     let master = master(random, profile);
     Keys {
         profile,
@@ -55,7 +55,12 @@ pub fn mirrored(random: &mut Random, profile: Profile) -> Keys {
 
 /// An RTP packet and its header's length. The extension is of whole one-byte
 /// elements, because two of the oracles write headers anew.
-pub fn rtp(random: &mut Random, ssrc: u32, sequence: u16, payload: usize) -> (Vec<u8>, usize) {
+pub(crate) fn rtp(
+    random: &mut Random,
+    ssrc: u32,
+    sequence: u16,
+    payload: usize,
+) -> (Vec<u8>, usize) {
     let csrcs = random.below(3) as usize;
     let extended = random.below(2) == 1;
     let mut packet = vec![
@@ -81,7 +86,7 @@ pub fn rtp(random: &mut Random, ssrc: u32, sequence: u16, payload: usize) -> (Ve
 }
 
 /// A sender report of this SSRC, followed by whatever.
-pub fn rtcp(random: &mut Random, ssrc: u32) -> Vec<u8> {
+pub(crate) fn rtcp(random: &mut Random, ssrc: u32) -> Vec<u8> {
     let mut packet = vec![0x80, 200, 0, 6];
     packet.extend(ssrc.to_be_bytes());
     packet.extend(random.bytes(20));

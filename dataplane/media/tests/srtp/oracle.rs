@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use forebay_media::srtp::{Master, Profile};
 
 /// Each refusal is `None`.
-pub trait Oracle {
+pub(crate) trait Oracle {
     fn name(&self) -> &'static str;
     fn protect_rtp(&mut self, packet: &[u8]) -> Option<Vec<u8>>;
     fn unprotect_rtp(&mut self, packet: &[u8]) -> Option<Vec<u8>>;
@@ -16,7 +16,7 @@ pub trait Oracle {
     fn unprotect_rtcp(&mut self, packet: &[u8]) -> Option<Vec<u8>>;
 }
 
-pub fn all(profile: Profile, master: &Master) -> [Box<dyn Oracle>; 3] {
+pub(crate) fn all(profile: Profile, master: &Master) -> [Box<dyn Oracle>; 3] {
     [
         Box::new(WebRtc::new(profile, master)),
         Box::new(Rtc::new(profile, master)),

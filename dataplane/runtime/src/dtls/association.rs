@@ -90,15 +90,15 @@ pub struct Association {
 enum State {
     /// Its ClientHello is not complete.
     Gathering(Gathering),
-    Shaking(Box<Shaking>),
+    Shaking(Shaking),
     /// Keys were handed over. What comes now: the peer's last flight again,
     /// when ours was lost, and close_notify.
-    Established(Dtls),
+    Established(Box<Dtls>),
     Over,
 }
 
 struct Shaking {
-    dtls: Dtls,
+    dtls: Box<Dtls>,
     presented: Option<Fingerprint>,
     keys: Option<Keys>,
     connected: bool,
@@ -160,12 +160,12 @@ impl Association {
             self.fail(Failure::NoSrtp, &mut reaction);
             return reaction;
         }
-        self.state = State::Shaking(Box::new(Shaking {
-            dtls: self.make(now, offer),
+        self.state = State::Shaking(Shaking {
+            dtls: Box::new(self.make(now, offer)),
             presented: None,
             keys: None,
             connected: false,
-        }));
+        });
         for datagram in datagrams {
             self.drive(now, &mut reaction, |dtls| dtls.handle_packet(&datagram));
         }

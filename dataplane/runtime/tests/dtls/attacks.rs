@@ -16,7 +16,7 @@ const ALERT: [u8; 15] = [21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40];
 const CLOSE: [u8; 15] = [21, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0];
 
 /// ClientHellos that other servers fall over.
-pub const MALFORMED: [&[u8]; 5] = [
+pub(crate) const MALFORMED: [&[u8]; 5] = [
     // A record that promises more than the datagram has.
     &[22, 0xFE, 0xFD, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 1],
     // A handshake header alone.

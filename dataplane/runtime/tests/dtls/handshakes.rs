@@ -145,7 +145,7 @@ fn the_peer_closes() {
         assert!(meeting.succeeded());
         meeting.client.dtls.close().expect("connected");
         let sent = meeting.client.poll();
-        meeting.from_client(sent, &mut whole);
+        meeting.sent_by_client(sent, &mut whole);
         meeting.run(SECOND, whole);
         assert_eq!(meeting.news.len(), 2);
         assert_eq!(meeting.news[1], News::Closed, "{version:?}");

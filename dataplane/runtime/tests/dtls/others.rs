@@ -74,7 +74,7 @@ impl Server {
     fn keys(&self) -> Keys {
         match self.news.recv_timeout(Duration::from_secs(10)) {
             Ok(Outcome::Keys { keys, .. }) => keys,
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 }

@@ -11,13 +11,13 @@ use forebay_media::srtp::{Keys, Profile};
 use forebay_runtime::dtls::{Association, Fingerprint, Identity, News, Reaction, Terms};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Version {
+pub(crate) enum Version {
     V12,
     V13,
     Auto,
 }
 
-pub struct Client {
+pub(crate) struct Client {
     pub dtls: Dtls,
     pub fingerprint: Fingerprint,
     pub connected: bool,
@@ -28,18 +28,18 @@ pub struct Client {
     deadline: Option<Instant>,
 }
 
-pub fn fingerprint(certificate: &[u8]) -> Fingerprint {
+pub(crate) fn fingerprint(certificate: &[u8]) -> Fingerprint {
     calculate_fingerprint(certificate)
         .try_into()
         .expect("SHA-256")
 }
 
-pub fn certificate() -> DtlsCertificate {
+pub(crate) fn certificate() -> DtlsCertificate {
     generate_self_signed_certificate().expect("a certificate")
 }
 
 impl Client {
-    pub fn new(version: Version, mtu: usize, now: Instant) -> Self {
+    pub(crate) fn new(version: Version, mtu: usize, now: Instant) -> Self {
         let config = Config::builder()
             .mtu(mtu)
             .flight_start_rto(Duration::from_millis(50))
@@ -65,7 +65,7 @@ impl Client {
         }
     }
 
-    pub fn poll(&mut self) -> Vec<Box<[u8]>> {
+    pub(crate) fn poll(&mut self) -> Vec<Box<[u8]>> {
         let mut buffer = [0; 2048];
         let mut out = Vec::new();
         loop {
@@ -86,12 +86,12 @@ impl Client {
         }
     }
 
-    pub fn timeout(&mut self, now: Instant) -> Vec<Box<[u8]>> {
+    pub(crate) fn timeout(&mut self, now: Instant) -> Vec<Box<[u8]>> {
         self.dtls.handle_timeout(now).expect("the client goes on");
         self.poll()
     }
 
-    pub fn receive(&mut self, now: Instant, datagram: &[u8]) -> Vec<Box<[u8]>> {
+    pub(crate) fn receive(&mut self, now: Instant, datagram: &[u8]) -> Vec<Box<[u8]>> {
         self.dtls.handle_timeout(now).expect("the client goes on");
         self.dtls
             .handle_packet(datagram)
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Whether both ends derived the same.
-    pub fn agrees(&self, keys: &Keys) -> bool {
+    pub(crate) fn agrees(&self, keys: &Keys) -> bool {
         let Some((material, profile)) = &self.keys else {
             return false;
         };
@@ -123,7 +123,7 @@ impl Client {
 }
 
 /// What happens to the datagram of this number, both ways counted together.
-pub enum Fate {
+pub(crate) enum Fate {
     Arrives,
     Lost,
     Twice,
@@ -131,7 +131,7 @@ pub enum Fate {
     Late(usize),
 }
 
-pub struct Meeting {
+pub(crate) struct Meeting {
     pub client: Client,
     pub ours: Association,
     pub our_fingerprint: Fingerprint,
@@ -145,11 +145,11 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    pub fn new(version: Version) -> Self {
-        Self::with(version, 1200, |fingerprint| Some(fingerprint))
+    pub(crate) fn new(version: Version) -> Self {
+        Self::with(version, 1200, Some)
     }
 
-    pub fn with(
+    pub(crate) fn with(
         version: Version,
         mtu: usize,
         expected: impl FnOnce(Fingerprint) -> Option<Fingerprint>,
@@ -172,7 +172,7 @@ impl Meeting {
         }
     }
 
-    pub fn take(&mut self, reaction: Reaction, fate: &mut impl FnMut(usize) -> Fate) {
+    pub(crate) fn take(&mut self, reaction: Reaction, fate: &mut impl FnMut(usize) -> Fate) {
         self.news.extend(reaction.news);
         for datagram in reaction.datagrams {
             self.largest = self.largest.max(datagram.len());
@@ -180,7 +180,11 @@ impl Meeting {
         }
     }
 
-    pub fn from_client(&mut self, sent: Vec<Box<[u8]>>, fate: &mut impl FnMut(usize) -> Fate) {
+    pub(crate) fn sent_by_client(
+        &mut self,
+        sent: Vec<Box<[u8]>>,
+        fate: &mut impl FnMut(usize) -> Fate,
+    ) {
         for datagram in sent {
             send(&mut self.to_ours, datagram, fate, &mut self.count);
         }
@@ -188,17 +192,17 @@ impl Meeting {
 
     /// Runs until nothing is under way and no timer of either is due within
     /// `patience`.
-    pub fn run(&mut self, patience: Duration, mut fate: impl FnMut(usize) -> Fate) {
+    pub(crate) fn run(&mut self, patience: Duration, mut fate: impl FnMut(usize) -> Fate) {
         let end = self.now + patience;
         let sent = self.client.timeout(self.now);
-        self.from_client(sent, &mut fate);
+        self.sent_by_client(sent, &mut fate);
         loop {
             if let Some(datagram) = self.to_ours.pop_front() {
                 let reaction = self.ours.receive(self.now, datagram);
                 self.take(reaction, &mut fate);
             } else if let Some(datagram) = self.to_client.pop_front() {
                 let sent = self.client.receive(self.now, &datagram);
-                self.from_client(sent, &mut fate);
+                self.sent_by_client(sent, &mut fate);
             } else {
                 let next = [self.client.deadline, self.ours.deadline()];
                 let Some(next) = next.into_iter().flatten().min() else {
@@ -209,21 +213,21 @@ impl Meeting {
                 }
                 self.now = next.max(self.now + Duration::from_micros(1));
                 let sent = self.client.timeout(self.now);
-                self.from_client(sent, &mut fate);
+                self.sent_by_client(sent, &mut fate);
                 let reaction = self.ours.timeout(self.now);
                 self.take(reaction, &mut fate);
             }
         }
     }
 
-    pub fn keys(&self) -> Option<&Keys> {
+    pub(crate) fn keys(&self) -> Option<&Keys> {
         match self.news.as_slice() {
             [News::Keys(keys)] => Some(keys),
             _ => None,
         }
     }
 
-    pub fn succeeded(&self) -> bool {
+    pub(crate) fn succeeded(&self) -> bool {
         self.client.connected
             && self.client.presented == Some(self.our_fingerprint)
             && self.keys().is_some_and(|keys| self.client.agrees(keys))
@@ -251,6 +255,6 @@ fn send(
     }
 }
 
-pub fn whole(_: usize) -> Fate {
+pub(crate) fn whole(_: usize) -> Fate {
     Fate::Arrives
 }

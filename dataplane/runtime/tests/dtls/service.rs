@@ -64,7 +64,7 @@ fn connect(
                 assert_eq!(whose, session);
                 keys = Some((worker, agreed));
             }
-            Ok((_, other)) => panic!("{other:?}"),
+            Ok((_, other)) => unreachable!("{other:?}"),
             Err(_) => {
                 for datagram in client.timeout(Instant::now()) {
                     entrance.put(session, HERE, datagram);
