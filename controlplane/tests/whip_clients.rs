@@ -163,9 +163,10 @@ fn aiortc_plays_what_gstreamer_publishes() {
     std::thread::sleep(std::time::Duration::from_secs(4));
     let player = servers.client(&aiortc(), "aiortc_client.py", "play", FLOW);
     let played = seen(player.wait_with_output().unwrap());
-    assert!(frames(&played, "video") > 60, "{played}");
-    assert!(frames(&played, "audio") > 150, "{played}");
-    assert_eq!(seen(publisher.wait_with_output().unwrap())["deleted"], 200);
+    let published = seen(publisher.wait_with_output().unwrap());
+    assert_eq!(published["deleted"], 200, "{published}");
+    assert!(frames(&played, "video") > 60, "{played} {published}");
+    assert!(frames(&played, "audio") > 150, "{played} {published}");
 }
 
 #[test]

@@ -50,6 +50,7 @@ class Client:
         self.url, self.token, self.seconds = url, token, seconds
         self.seen = {"state": "new", "frames": {"audio": 0, "video": 0}}
         self.session = None
+        self.offered = False
         self.loop = GLib.MainLoop()
         self.pipeline = Gst.parse_launch(PUBLISH if role == "publish" else PLAY)
         self.webrtc = self.pipeline.get_by_name("w")
@@ -72,17 +73,22 @@ class Client:
         self.pipeline.set_state(Gst.State.NULL)
         print(json.dumps(self.seen))
 
-    def on_negotiation(self, _):
-        if not self.session:
+    def on_negotiation(self, _=None):
+        if not self.offered:
             promise = Gst.Promise.new_with_change_func(self.on_offer, None)
             self.webrtc.emit("create-offer", None, promise)
+        return False
 
     def on_offer(self, promise, _):
         # The offer lives in the reply: both must be held.
         reply = promise.get_reply()
         offer = reply.get_value("offer")
-        if offer:
+        if offer and not self.offered and offer.sdp.medias_len() == 2:
+            self.offered = True
             self.webrtc.emit("set-local-description", offer, None)
+        elif not self.offered:
+            # Not every encoder has said yet what it makes.
+            GLib.timeout_add(100, self.on_negotiation)
 
     def on_gathering(self, *_):
         if self.webrtc.get_property("ice-gathering-state") == GstWebRTC.WebRTCICEGatheringState.COMPLETE:
