@@ -148,7 +148,7 @@ fn a_call_goes_on_without_its_control_plane_and_the_next_one_knows_it() {
         [(1, b"note of 1".to_vec()), (2, b"note of 2".to_vec())]
     );
     let track = audio(VOICE, SPEAKER, 77);
-    assert_eq!(snapshot.tracks, [track.clone()]);
+    assert_eq!(snapshot.tracks, std::slice::from_ref(&track));
     let heard = subscription(HEARD, &track, LISTENER, select(OUT));
     assert_eq!(snapshot.subscriptions, [heard]);
     assert_eq!(

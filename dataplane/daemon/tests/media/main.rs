@@ -2,6 +2,8 @@
 //! independent implementations.
 
 mod calls;
+#![allow(clippy::panic)]
+
 #[path = "../dataplane/mod.rs"]
 mod dataplane;
 mod describe;
