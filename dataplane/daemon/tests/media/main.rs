@@ -1,9 +1,9 @@
 //! Calls through the real data plane: checks, handshakes and SRTP from
 //! independent implementations.
 
-mod calls;
 #![allow(clippy::panic)]
 
+mod calls;
 #[path = "../dataplane/mod.rs"]
 mod dataplane;
 mod describe;
