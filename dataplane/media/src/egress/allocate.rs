@@ -115,6 +115,8 @@ impl Claim {
 pub(crate) struct Steadiness {
     /// Since when there has been less than is used.
     short: Option<Instant>,
+    /// Since when there has been less than the lowest layers of all need.
+    starved: Option<Instant>,
     /// No layer is taken before this.
     rest_until: Option<Instant>,
     rest: Duration,
@@ -125,6 +127,7 @@ impl Steadiness {
     pub(crate) fn new() -> Self {
         Self {
             short: None,
+            starved: None,
             rest_until: None,
             rest: FIRST_REST,
             lowered: None,
@@ -147,6 +150,7 @@ pub(crate) fn allocate(
         .iter()
         .map(|claim| claim.rate(claim.has_steps()))
         .sum();
+    let bears = bears(now, available, claims, steadiness);
     if keeps(now, available, used, steadiness) {
         for claim in claims.iter_mut() {
             claim.steps = claim.has_steps();
@@ -159,6 +163,11 @@ pub(crate) fn allocate(
         raise(available, claims, 100, |claim, step| {
             step <= claim.has_steps()
         });
+        if bears {
+            for claim in claims.iter_mut() {
+                claim.steps = claim.steps.max(claim.has_steps().min(1));
+            }
+        }
         lowered(now, steadiness);
     }
     let rests = steadiness.rest_until.is_some_and(|until| now < until);
@@ -196,6 +205,22 @@ fn keeps(now: Instant, available: u64, used: u64, steadiness: &mut Steadiness) -
     }
     steadiness.short = None;
     false
+}
+
+/// Whether the lowest layers stay although they do not fit: a picture that goes
+/// needs a keyframe to come back, and a receiver that was busy for a moment
+/// looks like one with hardly any bandwidth.
+fn bears(now: Instant, available: u64, claims: &[Claim], steadiness: &mut Steadiness) -> bool {
+    let lowest: u64 = claims
+        .iter()
+        .filter(|claim| claim.has_steps() > 0)
+        .map(|claim| claim.rate(1))
+        .sum();
+    if available >= lowest {
+        steadiness.starved = None;
+        return false;
+    }
+    now.since(*steadiness.starved.get_or_insert(now)) < GRACE
 }
 
 /// Takes from who matters less what who matters more could use: what a fresh

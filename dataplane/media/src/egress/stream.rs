@@ -16,7 +16,10 @@ use crate::ids::{Ssrc, SubscriptionKey};
 use crate::packet::Packet;
 use crate::srtp::Outbound;
 use crate::tables::{SessionSlot, TrackSlot};
-use crate::track::Track;
+use crate::track::{MAX_LAYERS, Track};
+
+/// As highest spatial layer: an encoding as it is.
+const WHOLE: u8 = MAX_LAYERS as u8 - 1;
 
 /// Payload types a track may have.
 pub(super) const MAX_CODECS: usize = 8;
@@ -296,9 +299,14 @@ impl Stream {
 
     /// What it was sent, in the words of a control plane.
     pub(super) fn layer(&self) -> Option<(u8, u8)> {
-        self.selector
-            .current()
-            .map(|current| (current.encoding.max(current.spatial), current.temporal))
+        self.selector.current().map(|current| {
+            // An encoding of several is sent whole, with all the spatial layers it may have.
+            let spatial = match current.spatial {
+                WHOLE => current.encoding,
+                spatial => current.encoding.max(spatial),
+            };
+            (spatial, current.temporal)
+        })
     }
 
     /// Added to the timestamps of the current source.
