@@ -183,7 +183,8 @@ export class Call {
       return;
     }
     const off = track.layer?.spatial === null && track.layer.why === 'bandwidth';
-    tile.seen(track.media !== null && !track.muted && !off);
+    tile.seen(track.media !== null && !track.muted);
+    tile.held(off);
     tile.trouble(track.unavailable === 'codec' ? `This browser cannot play ${track.codec}.`
       : track.unavailable ? 'Too many videos.'
         : off && !track.muted ? 'Paused: the connection is too slow.' : '');

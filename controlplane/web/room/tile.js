@@ -2,6 +2,8 @@
 
 import { formatBitrate } from './format.js';
 
+/** Nothing is left out in time. */
+const ALL_TEMPORAL = 3;
 const SVG = 'http://www.w3.org/2000/svg';
 
 export function icon(name) {
@@ -29,6 +31,7 @@ export class Tile {
   #trouble = part('p', 'trouble');
   #initials = part('span');
   #pin = part('button', 'pin');
+  #wanted = false;
 
   /** @param {{id: string, name: string, own?: boolean, screen?: boolean, onPin?: () => void}} options */
   constructor({ id, name, own = false, screen = false, onPin }) {
@@ -40,6 +43,8 @@ export class Tile {
     this.element.style.setProperty('--hue', String(hue(id)));
     Object.assign(this.video, { muted: true, playsInline: true, autoplay: true });
     this.video.setAttribute('aria-hidden', 'true');
+    // The initials stay until there is a first picture.
+    for (const type of ['loadeddata', 'playing', 'emptied']) this.video.addEventListener(type, () => this.#show());
     const avatar = part('div', 'avatar');
     avatar.setAttribute('aria-hidden', 'true');
     avatar.append(this.#initials);
@@ -65,9 +70,15 @@ export class Tile {
     this.#pin.setAttribute('aria-label', `Enlarge ${shown}`);
   }
 
-  /** Whether there is a picture to be seen. */
+  /** Whether the picture is to be seen. */
   seen(is) {
-    this.element.classList.toggle('seen', is);
+    this.#wanted = is;
+    this.#show();
+  }
+
+  /** The last picture stays, dark, while no other comes. */
+  held(is) {
+    this.element.classList.toggle('held', is);
   }
 
   /** @param {boolean} is the microphone */
@@ -110,7 +121,7 @@ export class Tile {
     const lines = [];
     if (sample.width) lines.push(`${sample.width}×${sample.height} · ${Math.round(sample.framesPerSecond ?? 0)}/s${sample.codec ? ` · ${sample.codec}` : ''}`);
     const words = [formatBitrate(sample.bitrate)];
-    if (layer) words.push(layer.spatial === null ? layer.why ?? 'off' : `layer ${layer.spatial + 1}${encodings > 1 ? `/${encodings}` : ''}·T${layer.temporal}`);
+    if (layer) words.push(layer.spatial === null ? layer.why ?? 'off' : `layer ${layer.spatial + 1}${encodings > 1 ? `/${encodings}` : ''}${layer.temporal < ALL_TEMPORAL ? ` T${layer.temporal}` : ''}`);
     else if (sample.encodings > 1) words.push(`${sample.encodings} layers`);
     lines.push(words.join(' · '));
     const extra = [];
@@ -118,6 +129,10 @@ export class Tile {
     if (sample.limited) extra.push(`limited by ${sample.limited}`);
     if (extra.length) lines.push(extra.join(' · '));
     this.#details.textContent = lines.join('\n');
+  }
+
+  #show() {
+    this.element.classList.toggle('seen', this.#wanted && this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA);
   }
 
   remove() {
