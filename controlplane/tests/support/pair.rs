@@ -10,6 +10,12 @@ use nix::unistd::Pid;
 
 use super::{ControlPlane, Place, until};
 
+/// A port of loopback that nobody listens on.
+pub(crate) fn free_udp_port() -> u16 {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
 /// A running data plane.
 pub(crate) struct DataPlane {
     child: Child,
@@ -21,21 +27,12 @@ impl DataPlane {
     /// Relays from 127.0.0.1 within `ports`, which tests that run at the same
     /// time must not share.
     pub(crate) fn start(place: &Place, ports: &str) -> Self {
-        let port = UdpSocket::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        Self::start_on(place, port, ports)
+        Self::start_on(place, free_udp_port(), ports)
     }
 
     /// Forwards media too, at this port.
     pub(crate) fn start_with_media(place: &Place, ports: &str, media: u16) -> Self {
-        let port = UdpSocket::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_udp_port();
         let address = host_address();
         let media =
             format!("[media]\nenabled = true\naddresses = [\"{address}\"]\nport = {media}\n");
@@ -44,6 +41,13 @@ impl DataPlane {
 
     pub(crate) fn start_on(place: &Place, port: u16, ports: &str) -> Self {
         Self::start_configured(place, port, ports, "")
+    }
+
+    /// Forwards media at this port of loopback; all ports survive a restart.
+    pub(crate) fn start_media_on(place: &Place, port: u16, ports: &str, media: u16) -> Self {
+        let media =
+            format!("[media]\nenabled = true\naddresses = [\"127.0.0.1\"]\nport = {media}\n");
+        Self::start_configured(place, port, ports, &media)
     }
 
     fn start_configured(place: &Place, port: u16, ports: &str, more: &str) -> Self {

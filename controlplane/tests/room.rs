@@ -1,0 +1,187 @@
+//! The room page in real browsers, against the real servers.
+//!
+//! The long versions: `cargo test -p forebay-controlplane --test room -- --ignored --nocapture`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use support::pair::{DataPlane, free_udp_port};
+use support::{ControlPlane, KEY, Place};
+
+/// Browsers at the same time would only take the cores from each other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Both servers, at addresses that a restart keeps.
+struct Servers {
+    place: Place,
+    turn: u16,
+    media: u16,
+    relays: &'static str,
+    data: Option<DataPlane>,
+    control: Option<ControlPlane>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Servers {
+    /// `relays` are the ports of the TURN relay.
+    fn start(relays: &'static str) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = Place::new();
+        let (turn, media) = (free_udp_port(), free_udp_port());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = listener.local_addr().unwrap();
+        drop(listener);
+        place.private(
+            "token.secret",
+            "south-of-the-secret-of-tokens-there-is-more",
+        );
+        let (turn_secret, socket) = (place.path("turn.secret"), place.socket());
+        let (token_secret, keys) = (place.path("token.secret"), place.path("api.keys"));
+        place.private(
+            "controlplane.toml",
+            &format!(
+                "[listen]\nhttp = \"{http}\"\n[dataplane]\nsocket = {socket:?}\n[log]\nlevel = \"debug\"\nformat = \
+                 \"json\"\n[turn]\nurls = [\"turn:127.0.0.1:{turn}?transport=udp\"]\nsecrets = [{{ id = \"first\", file \
+                 = {turn_secret:?} }}]\n[api]\nkeys_file = {keys:?}\ntoken_keys = [{{ id = \"tokens\", file = \
+                 {token_secret:?} }}]\n[limits]\nburst = 1000000\n"
+            ),
+        );
+        let mut servers = Self {
+            place,
+            turn,
+            media,
+            relays,
+            data: None,
+            control: None,
+            _alone: alone,
+        };
+        servers.start_data();
+        servers.start_control();
+        servers.control.as_ref().unwrap().until_ready();
+        servers
+    }
+
+    fn start_data(&mut self) {
+        self.data = Some(DataPlane::start_media_on(
+            &self.place,
+            self.turn,
+            self.relays,
+            self.media,
+        ));
+    }
+
+    fn start_control(&mut self) {
+        self.control = Some(ControlPlane::start(&self.place));
+    }
+
+    /// What a script asks for while it runs.
+    fn perform(&mut self, what: &str) {
+        match what {
+            "kill control" => self.control.as_mut().unwrap().kill(),
+            "start control" => self.start_control(),
+            "restart data" => {
+                self.data.as_mut().unwrap().kill();
+                self.start_data();
+            }
+            other => panic!("the script asks for {other}"),
+        }
+    }
+
+    /// Runs a script of `tests/browser/room` and does what it asks.
+    fn run(&mut self, script: &str, more: &[&str]) {
+        let mut child = self.node(script, more);
+        let mut answers = child.stdin.take().unwrap();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            println!("{line}");
+            if let Some(what) = line.strip_prefix("do ") {
+                self.perform(what);
+                writeln!(answers, "done").unwrap();
+            }
+        }
+        assert!(child.wait().unwrap().success(), "{script} failed");
+    }
+
+    fn node(&self, script: &str, more: &[&str]) -> Child {
+        let address = self.control.as_ref().unwrap().address;
+        Command::new("node")
+            .arg(format!("room/{script}"))
+            .arg(format!("http://{address}/"))
+            .arg(KEY)
+            .args(more)
+            .current_dir(folder())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node: apt install nodejs")
+    }
+}
+
+fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
+    if !folder.join("node_modules/puppeteer-core").exists() {
+        let installed = Command::new("npm")
+            .args(["ci", "--no-audit", "--no-fund"])
+            .current_dir(&folder)
+            .status()
+            .expect("npm: apt install npm");
+        assert!(installed.success(), "npm ci in {}", folder.display());
+    }
+    folder
+}
+
+fn screenshots(name: &str) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    println!("screenshots: {}", folder.display());
+    folder.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn chromium_and_firefox_meet_one_of_them_through_the_relay_only() {
+    let shots = screenshots("room");
+    Servers::start("52500-52599").run(
+        "call.mjs",
+        &["--seconds", "8", "--relay", "1", "--shots", &shots],
+    );
+}
+
+#[test]
+fn a_call_outlives_the_control_plane_and_comes_back_after_the_data_plane() {
+    Servers::start("52600-52699").run("survive.mjs", &[]);
+}
+
+#[test]
+fn a_narrow_way_gets_the_low_layer_and_a_lossy_one_keeps_its_pictures() {
+    let mut servers = Servers::start("52700-52799");
+    let media = servers.media.to_string();
+    servers.run("layers.mjs", &[&media]);
+}
+
+#[test]
+#[ignore = "five minutes"]
+fn four_browsers_talk_for_five_minutes() {
+    let shots = screenshots("room-long");
+    Servers::start("52800-52899").run(
+        "call.mjs",
+        &[
+            "--chromium",
+            "3",
+            "--firefox",
+            "1",
+            "--relay",
+            "1",
+            "--seconds",
+            "300",
+            "--shots",
+            &shots,
+        ],
+    );
+}
