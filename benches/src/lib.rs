@@ -4,10 +4,12 @@
 //! Everything runs on one host as root; no packet leaves the namespaces.
 
 pub mod bare;
+pub mod forward;
 pub mod load;
 pub mod pump;
 pub mod relay;
 pub mod rig;
 pub mod servers;
 pub mod survive;
+pub mod table;
 pub mod turn_client;

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
+use forebay_benches::forward::target::Forwarder;
 use forebay_benches::relay::rows::{Direction, Row};
 use forebay_benches::relay::{self, Part, table};
 use forebay_benches::rig::cleanup;
-use forebay_benches::servers::{Kind, sibling_turnd};
+use forebay_benches::servers::{Kind, sibling, sibling_turnd};
 use forebay_benches::turn_client::{Credentials, IN_FLIGHT};
-use forebay_benches::{bare, load, survive};
+use forebay_benches::{bare, forward, load, survive};
 
 /// Benchmarks of Forebay, end to end.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Compare servers in two network namespaces (as root)
     Relay(RelayArguments),
+    /// Compare forwarders of SRTP in two network namespaces (as root)
+    Forward(ForwardArguments),
     /// Record a CPU profile of one server under load (as root)
     Profile(ProfileArguments),
     /// Load any TURN server over UDP
@@ -70,6 +73,28 @@ struct RelayArguments {
     /// Write the tables for a README here
     #[arg(long)]
     markdown: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct ForwardArguments {
+    /// Only the rows that decide: about two minutes
+    #[arg(long)]
+    quick: bool,
+    /// Servers to compare, in order [default: bare copies, janus, forebay]
+    #[arg(long, value_delimiter = ',')]
+    servers: Vec<Forwarder>,
+    /// Rounds per row
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Write the figures as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write the table as Markdown
+    #[arg(long)]
+    markdown: Option<PathBuf>,
+    /// forebay-dataplane [default: beside this program]
+    #[arg(long)]
+    dataplane: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -187,6 +212,7 @@ struct BareArguments {
 fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Relay(arguments) => compare(&arguments),
+        Command::Forward(arguments) => forwarders(&arguments),
         Command::Profile(arguments) => profile(&arguments),
         Command::Load(arguments) => pump(&arguments),
         Command::Survive(arguments) => endure(&arguments),
@@ -239,6 +265,34 @@ fn compare(arguments: &RelayArguments) -> Result<ExitCode> {
     }
     if let Some(path) = &arguments.markdown {
         fs::write(path, table::markdown(&report))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn forwarders(arguments: &ForwardArguments) -> Result<ExitCode> {
+    cleanup::install()?;
+    let forwarders = match &arguments.servers[..] {
+        [] => vec![Forwarder::Bare, Forwarder::Janus, Forwarder::Forebay],
+        chosen => chosen.to_vec(),
+    };
+    let dataplane = match &arguments.dataplane {
+        Some(path) => path.clone(),
+        None => sibling("forebay-dataplane")?,
+    };
+    let rows = forward::run(&forward::Options {
+        quick: arguments.quick,
+        forwarders,
+        rounds: arguments.rounds,
+        dataplane,
+    })?;
+    print!("{}", forward::table::plain(&rows));
+    if let Some(path) = &arguments.json {
+        fs::write(path, serde_json::to_string_pretty(&rows)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.markdown {
+        fs::write(path, forward::table::markdown(&rows))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -160,7 +160,11 @@ fn nth(ip: std::net::IpAddr, first: u16, index: usize) -> SocketAddr {
     SocketAddr::new(ip, first.saturating_add(index))
 }
 
-fn bare(mode: &str, flows: u16, addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
+/// A bare forwarder of one mode for so many flows.
+///
+/// # Errors
+/// When it does not start.
+pub fn bare(mode: &str, flows: u16, addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
     let program = std::env::current_exe()?;
     let arguments = [
         format!("bare --mode {mode} --listen {}:{PORT}", addresses.server),
@@ -239,10 +243,18 @@ fn words(lines: &[String]) -> Vec<String> {
 /// # Errors
 /// When it is not there.
 pub fn sibling_turnd() -> Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name("forebay-turnd");
+    sibling("forebay-turnd")
+}
+
+/// One of our programs beside this one.
+///
+/// # Errors
+/// When it is not there.
+pub fn sibling(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         bail!(
-            "{} is missing: cargo build --release -p forebay-turnd",
+            "{} is missing: cargo build --release -p {name}",
             path.display()
         );
     }

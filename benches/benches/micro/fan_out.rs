@@ -18,10 +18,7 @@ use crate::cases::Case;
 struct Arena {
     bytes: Box<[u8]>,
     used: usize,
-    /// Runs of equal size to one destination: what one send carries.
-    sends: u64,
     packets: u64,
-    last: Option<(u32, usize)>,
 }
 
 impl Arena {
@@ -29,9 +26,7 @@ impl Arena {
         Self {
             bytes: vec![0; 1 << 20].into(),
             used: 0,
-            sends: 0,
             packets: 0,
-            last: None,
         }
     }
 }
@@ -41,18 +36,9 @@ impl Output for Arena {
         self.bytes.get_mut(self.used..self.used + len)
     }
 
-    fn commit(&mut self, flow: u32, _path: &Path, len: usize) {
+    fn commit(&mut self, _flow: u32, _path: &Path, len: usize) {
         self.used += len;
         self.packets += 1;
-        match self.last {
-            Some((last, size)) if last == flow && size >= len => {
-                self.last = (size == len).then_some((flow, len));
-            }
-            _ => {
-                self.sends += 1;
-                self.last = Some((flow, len));
-            }
-        }
     }
 }
 
@@ -205,11 +191,6 @@ impl FanOut {
             ranges: Vec::new(),
             arena,
         }
-    }
-
-    /// Packets committed for each send they leave in.
-    pub(crate) fn per_send(&self) -> f64 {
-        self.arena.packets as f64 / self.arena.sends.max(1) as f64
     }
 }
 

@@ -3,6 +3,7 @@
 //! protocol, no permissions, no tables; the sender's port is the flow's index.
 
 mod each;
+mod fan;
 mod many;
 mod ring;
 
@@ -33,6 +34,8 @@ pub enum Mode {
     Many,
     /// io_uring.
     Ring,
+    /// Everything received to every peer.
+    Fan,
 }
 
 /// Where the forwarder's sockets are and whom they serve. Flow i is the client
@@ -72,11 +75,14 @@ impl Plan {
 /// # Errors
 /// When sockets cannot be opened or waited for.
 pub fn run(mode: Mode, plan: Plan) -> Result<()> {
+    if mode == Mode::Fan {
+        return fan::forward(&plan);
+    }
     let sockets = Sockets::open(plan)?;
     match mode {
         Mode::Each => each::forward(&sockets),
         Mode::Many => many::forward(&sockets),
-        Mode::Ring => ring::forward(sockets),
+        Mode::Ring | Mode::Fan => ring::forward(sockets),
     }
 }
 

@@ -5,47 +5,7 @@ use std::fmt::Write as _;
 use super::Report;
 use super::compare::{Cell, RowResult};
 use crate::servers::Kind;
-
-/// One table: its head and its lines.
-struct Table {
-    head: Vec<String>,
-    lines: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(head: &[&str]) -> Self {
-        Self {
-            head: head.iter().map(ToString::to_string).collect(),
-            lines: Vec::new(),
-        }
-    }
-
-    fn plain(&self) -> String {
-        let mut widths: Vec<usize> = self.head.iter().map(|cell| cell.chars().count()).collect();
-        for line in &self.lines {
-            for (width, cell) in widths.iter_mut().zip(line) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let mut text = String::new();
-        for line in std::iter::once(&self.head).chain(&self.lines) {
-            for (cell, width) in line.iter().zip(&widths) {
-                let _ = write!(text, "{cell:<width$}  ");
-            }
-            text.truncate(text.trim_end().len());
-            text.push('\n');
-        }
-        text
-    }
-
-    fn markdown(&self) -> String {
-        let rule = vec!["---".to_owned(); self.head.len()];
-        let lines = [&self.head, &rule].into_iter().chain(&self.lines);
-        lines
-            .map(|line| format!("| {} |\n", line.join(" | ")))
-            .collect()
-    }
-}
+use crate::table::Table;
 
 /// The whole report as aligned text.
 #[must_use]

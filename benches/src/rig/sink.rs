@@ -72,6 +72,24 @@ impl Unreached {
     }
 }
 
+impl Unreached {
+    /// What was counted where other packets mingle (reports, checks) that are
+    /// few: datagrams of `payload` bytes as the bytes say.
+    ///
+    /// # Errors
+    /// When a tool fails.
+    pub fn about(&self, payload: u64) -> Result<Arrived> {
+        let now = device()?;
+        let frames = now.frames - self.before.frames;
+        let bytes = now.bytes - self.before.bytes;
+        let payloads = bytes.saturating_sub(frames * (ETHERNET + IPV4_UDP));
+        Ok(Arrived {
+            frames,
+            datagrams: payloads / payload.max(1),
+        })
+    }
+}
+
 impl Sink for Unreached {
     fn read(&self, payload: u64) -> Result<Arrived> {
         let now = device()?;

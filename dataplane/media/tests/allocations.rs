@@ -36,7 +36,14 @@ fn burst(rig: &mut Rig, at: usize, round: u16) -> Vec<Vec<u8>> {
         let ssrc = 10 + layer as u32;
         for piece in 0..4 {
             let sequence = round * 4 + piece;
-            let frame = vp8(round % 50 == 0, piece == 0, round, round as u8, 0, 1000);
+            let frame = vp8(
+                round.is_multiple_of(50),
+                piece == 0,
+                round,
+                round as u8,
+                0,
+                1000,
+            );
             let media = Media::new(ssrc, VP8, &frame)
                 .at(sequence, u32::from(round) * 1800)
                 .marked(piece == 3)

@@ -127,10 +127,10 @@ fn chaos(codec: Codec, rates: &[u64], temporal: u8, spatial: u8, seed: u64) {
                 spatial: (roll % 3) as u8,
                 temporal: (roll / 3 % 3) as u8,
             },
-            paused: roll / 9 % 12 == 0,
+            paused: (roll / 9).is_multiple_of(12),
             ..call.subscription(subscriber, publisher)
         };
-        let off = rates.len() > 1 && roll / 500 % 5 == 0;
+        let off = rates.len() > 1 && (roll / 500).is_multiple_of(5);
         if let Some(top) = call.publishers[publisher].off.last_mut() {
             *top = off;
         }

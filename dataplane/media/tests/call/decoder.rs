@@ -13,7 +13,7 @@ use super::encoder::Truth;
 
 /// A packet as it came.
 #[derive(Clone)]
-pub struct Got {
+pub(crate) struct Got {
     pub index: u64,
     pub timestamp: u32,
     pub marker: bool,
@@ -34,7 +34,7 @@ struct Frame {
     first_index: u64,
 }
 
-pub struct Decoder {
+pub(crate) struct Decoder {
     codec: Codec,
     /// By index.
     pub packets: BTreeMap<u64, Got>,
@@ -54,7 +54,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    pub fn new(codec: Codec, now: Instant) -> Self {
+    pub(crate) fn new(codec: Codec, now: Instant) -> Self {
         Self {
             codec,
             packets: BTreeMap::new(),
@@ -69,15 +69,15 @@ impl Decoder {
         }
     }
 
-    pub fn on_report(&mut self, now: Instant, ntp: NtpTime, rtp: u32) {
+    pub(crate) fn on_report(&mut self, now: Instant, ntp: NtpTime, rtp: u32) {
         self.reports.push((now, ntp, rtp));
     }
 
-    pub fn filler(&mut self, index: u64) {
+    pub(crate) fn filler(&mut self, index: u64) {
         self.fillers.insert(index);
     }
 
-    pub fn take(&mut self, got: Got) {
+    pub(crate) fn take(&mut self, got: Got) {
         let truth = Truth::read(&got.payload).expect("the truth is never cut off");
         if self.packets.contains_key(&got.index) {
             return;
@@ -102,7 +102,7 @@ impl Decoder {
     }
 
     /// Decodes what can be decoded.
-    pub fn advance(&mut self, now: Instant) {
+    pub(crate) fn advance(&mut self, now: Instant) {
         let mut progress = true;
         while progress {
             progress = false;
@@ -135,14 +135,14 @@ impl Decoder {
         }
     }
 
-    pub fn stuck(&self, now: Instant) -> Duration {
+    pub(crate) fn stuck(&self, now: Instant) -> Duration {
         let last = self.shown.last().map_or(self.began, |shown| shown.0);
         now.since(last)
     }
 
     /// Frames that came whole, were in the middle of the stream, and could not
     /// be decoded.
-    pub fn undecodable(&self) -> Vec<(u8, u32, u8)> {
+    pub(crate) fn undecodable(&self) -> Vec<(u8, u32, u8)> {
         let waiting: HashSet<_> = self.waiting.iter().copied().collect();
         self.frames
             .iter()
@@ -154,7 +154,7 @@ impl Decoder {
     }
 
     /// Longest time without a decoded picture after the first.
-    pub fn longest_freeze(&self, from: Instant) -> Duration {
+    pub(crate) fn longest_freeze(&self, from: Instant) -> Duration {
         self.shown
             .windows(2)
             .filter(|pair| pair[0].0 >= from)
@@ -164,7 +164,7 @@ impl Decoder {
     }
 
     /// Encoding or spatial layer shown most in the last while before `now`.
-    pub fn layer_at(&self, now: Instant, window: Duration) -> Option<u8> {
+    pub(crate) fn layer_at(&self, now: Instant, window: Duration) -> Option<u8> {
         let mut counts = [0; 8];
         for (at, encoding, spatial, _) in self.shown.iter().rev() {
             if now.since(*at) > window {
@@ -179,7 +179,7 @@ impl Decoder {
             .map(|at| at as u8)
     }
 
-    pub fn encodings_shown(&self) -> Vec<u8> {
+    pub(crate) fn encodings_shown(&self) -> Vec<u8> {
         let mut runs: Vec<u8> = Vec::new();
         for (_, encoding, spatial, _) in &self.shown {
             let layer = *encoding.max(spatial);
@@ -194,7 +194,7 @@ impl Decoder {
     /// stream of which nothing was lost: numbers without a gap, timestamps
     /// that rise, markers at the end of each picture, picture numbers that
     /// tell frames apart and leave none out.
-    pub fn check_continuity(&self) {
+    pub(crate) fn check_continuity(&self) {
         let mut last: Option<(&Got, Truth)> = None;
         let mut ids: Option<(u16, u8)> = None;
         for (index, got) in &self.packets {

@@ -4,7 +4,7 @@ use forebay_media::Codec;
 
 /// The truth about a packet, hidden in its payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Truth {
+pub(crate) struct Truth {
     pub encoding: u8,
     pub spatial: u8,
     pub temporal: u8,
@@ -23,7 +23,7 @@ pub struct Truth {
 const MAGIC: [u8; 4] = *b"TRUE";
 
 impl Truth {
-    pub fn write(&self, into: &mut Vec<u8>) {
+    pub(crate) fn write(&self, into: &mut Vec<u8>) {
         into.extend_from_slice(&MAGIC);
         into.extend_from_slice(&[
             self.encoding,
@@ -41,7 +41,7 @@ impl Truth {
         }
     }
 
-    pub fn read(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
         let at = payload.windows(4).position(|window| window == MAGIC)?;
         let rest = &payload[at + 4..];
         let number = |at: usize| -> Option<u32> {
@@ -64,14 +64,14 @@ impl Truth {
 }
 
 /// A payload as it goes into one RTP packet.
-pub struct Piece {
+pub(crate) struct Piece {
     pub payload: Vec<u8>,
     pub marker: bool,
     pub descriptor: Vec<u8>,
 }
 
 /// How a track is encoded.
-pub struct Encoder {
+pub(crate) struct Encoder {
     pub codec: Codec,
     /// Bits per second of each encoding.
     pub rates: Vec<u64>,
@@ -84,7 +84,7 @@ pub struct Encoder {
 }
 
 #[derive(Default, Clone)]
-pub struct State {
+pub(crate) struct State {
     picture: u32,
     /// In the pattern of temporal layers.
     phase: u32,
@@ -97,7 +97,7 @@ pub struct State {
 }
 
 impl Encoder {
-    pub fn new(codec: Codec, rates: &[u64], temporal: u8, spatial: u8) -> Self {
+    pub(crate) fn new(codec: Codec, rates: &[u64], temporal: u8, spatial: u8) -> Self {
         let state = (0..rates.len())
             .map(|index| State {
                 picture_id: (0x7ff0 + index as u16 * 977) & 0x7fff,
@@ -118,7 +118,7 @@ impl Encoder {
     }
 
     /// One picture of an encoding.
-    pub fn encode(&mut self, encoding: usize, captured: u32) -> Vec<Piece> {
+    pub(crate) fn encode(&mut self, encoding: usize, captured: u32) -> Vec<Piece> {
         let pattern: &[u8] = match self.temporal {
             3 => &[0, 2, 1, 2],
             2 => &[0, 1],
@@ -329,7 +329,7 @@ struct Bits {
 impl Bits {
     fn put(&mut self, value: u32, count: usize) {
         for bit in (0..count).rev() {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             let last = self.bytes.len() - 1;

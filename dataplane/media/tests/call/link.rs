@@ -7,7 +7,7 @@ use forebay_wire::clock::Instant;
 
 use super::Dice;
 
-pub struct Link {
+pub(crate) struct Link {
     pub delay: Duration,
     /// Bits per second.
     pub rate: Option<u64>,
@@ -28,7 +28,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(delay: u64, rate: Option<u64>) -> Self {
+    pub(crate) fn new(delay: u64, rate: Option<u64>) -> Self {
         Self {
             delay: Duration::from_millis(delay),
             rate,
@@ -45,12 +45,12 @@ impl Link {
         }
     }
 
-    pub fn lossy(mut self, per_mille: u64) -> Self {
+    pub(crate) fn lossy(mut self, per_mille: u64) -> Self {
         self.loss = per_mille;
         self
     }
 
-    pub fn push(&mut self, now: Instant, datagram: Vec<u8>) {
+    pub(crate) fn push(&mut self, now: Instant, datagram: Vec<u8>) {
         if self.dice.chance(self.loss) {
             self.dropped += 1;
             return;
@@ -82,7 +82,7 @@ impl Link {
         self.flying.insert(place, (at, datagram));
     }
 
-    pub fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Vec<u8>)> {
         match self.flying.front() {
             Some((at, _)) if *at <= now => self.flying.pop_front(),
             _ => None,

@@ -2,11 +2,11 @@
 //! links that delay, lose and limit, and decoders that know what they miss.
 #![allow(dead_code)]
 
-pub mod decoder;
-pub mod encoder;
-pub mod link;
-pub mod publisher;
-pub mod subscriber;
+pub(crate) mod decoder;
+pub(crate) mod encoder;
+pub(crate) mod link;
+pub(crate) mod publisher;
+pub(crate) mod subscriber;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -23,14 +23,14 @@ use forebay_wire::clock::{Instant, Now, UnixSeconds};
 use publisher::Publisher;
 use subscriber::Subscriber;
 
-pub const STEP: Duration = Duration::from_millis(1);
+pub(crate) const STEP: Duration = Duration::from_millis(1);
 
 /// Pseudo-random numbers, repeatable.
 #[derive(Clone)]
-pub struct Dice(pub u64);
+pub(crate) struct Dice(pub u64);
 
 impl Dice {
-    pub fn roll(&mut self) -> u64 {
+    pub(crate) fn roll(&mut self) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6364136223846793005)
@@ -39,14 +39,14 @@ impl Dice {
     }
 
     /// True in `per_mille` of a thousand cases.
-    pub fn chance(&mut self, per_mille: u64) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: u64) -> bool {
         self.roll() % 1000 < per_mille
     }
 }
 
 /// What leaves in a batch.
 #[derive(Default)]
-pub struct Sent {
+pub(crate) struct Sent {
     pub buffer: Vec<u8>,
     pub datagrams: Vec<(Path, Vec<u8>)>,
     /// Datagrams before `reserve` says no.
@@ -68,7 +68,7 @@ impl Output for Sent {
     }
 }
 
-pub fn path(number: u16) -> Path {
+pub(crate) fn path(number: u16) -> Path {
     Path {
         socket: SocketId(0),
         local: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -77,7 +77,7 @@ pub fn path(number: u16) -> Path {
 }
 
 /// Our keys, and the same seen from the other end.
-pub fn keys(number: u16) -> (Keys, Keys) {
+pub(crate) fn keys(number: u16) -> (Keys, Keys) {
     let master = |byte: u8| {
         let mut master = Master::default();
         master.key[..16].fill(byte);
@@ -100,7 +100,7 @@ pub fn keys(number: u16) -> (Keys, Keys) {
     (ours, theirs)
 }
 
-pub const EXTENSIONS: Extensions = Extensions {
+pub(crate) const EXTENSIONS: Extensions = Extensions {
     mid: Some(1),
     rid: None,
     repaired_rid: None,
@@ -113,7 +113,7 @@ pub const EXTENSIONS: Extensions = Extensions {
     abs_capture_time: None,
 };
 
-pub struct Call {
+pub(crate) struct Call {
     pub forwarder: Forwarder,
     pub now: Instant,
     pub dice: Dice,
@@ -127,7 +127,7 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let config = Config {
             capacity: Capacity {
                 sessions: 64,
@@ -156,14 +156,14 @@ impl Call {
         }
     }
 
-    pub fn time(&self) -> Now {
+    pub(crate) fn time(&self) -> Now {
         Now {
             instant: self.now,
             unix: UnixSeconds(self.now.as_nanos() / 1_000_000_000),
         }
     }
 
-    pub fn apply(&mut self, change: Change) {
+    pub(crate) fn apply(&mut self, change: Change) {
         let mut out = Sent {
             room: self.room,
             ..Sent::default()
@@ -176,7 +176,7 @@ impl Call {
         self.fetch();
     }
 
-    pub fn add_session(&mut self, number: u16) -> SessionKey {
+    pub(crate) fn add_session(&mut self, number: u16) -> SessionKey {
         let key = SessionKey(u64::from(number));
         self.apply(Change::SetSession(SessionConfig {
             key,
@@ -192,7 +192,7 @@ impl Call {
     }
 
     /// Its index in `publishers`; its session's number is that, too.
-    pub fn add_publisher(&mut self, encoder: encoder::Encoder) -> usize {
+    pub(crate) fn add_publisher(&mut self, encoder: encoder::Encoder) -> usize {
         let number = self.publishers.len() as u16;
         let session = self.add_session(number);
         let publisher = Publisher::new(number, encoder, self.now, Dice(self.dice.roll()));
@@ -202,7 +202,7 @@ impl Call {
     }
 
     /// Its index in `subscribers`.
-    pub fn add_subscriber(&mut self, link: link::Link) -> usize {
+    pub(crate) fn add_subscriber(&mut self, link: link::Link) -> usize {
         let index = self.subscribers.len();
         let number = 100 + index as u16;
         let session = self.add_session(number);
@@ -212,7 +212,7 @@ impl Call {
         index
     }
 
-    pub fn subscription(&self, subscriber: usize, publisher: usize) -> SubscriptionConfig {
+    pub(crate) fn subscription(&self, subscriber: usize, publisher: usize) -> SubscriptionConfig {
         let codec = self.publishers[publisher].encoder.codec;
         let key = (subscriber * 100 + publisher) as u64;
         SubscriptionConfig {
@@ -239,21 +239,21 @@ impl Call {
         }
     }
 
-    pub fn subscribe(&mut self, subscriber: usize, publisher: usize) {
+    pub(crate) fn subscribe(&mut self, subscriber: usize, publisher: usize) {
         let config = self.subscription(subscriber, publisher);
         let codec = self.publishers[publisher].encoder.codec;
         self.subscribers[subscriber].expect(publisher, codec);
         self.apply(Change::SetSubscription(config));
     }
 
-    pub fn run(&mut self, time: Duration) {
+    pub(crate) fn run(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
             self.step();
         }
     }
 
-    pub fn run_with(&mut self, time: Duration, mut each: impl FnMut(&mut Self)) {
+    pub(crate) fn run_with(&mut self, time: Duration, mut each: impl FnMut(&mut Self)) {
         let end = self.now + time;
         while self.now < end {
             self.step();
@@ -268,7 +268,7 @@ impl Call {
         let mut arrived = Vec::new();
         for (number, publisher) in self.publishers.iter_mut().enumerate() {
             publisher.step(now, |datagram| {
-                arrived.push((path(number as u16), datagram))
+                arrived.push((path(number as u16), datagram));
             });
         }
         for subscriber in &mut self.subscribers {

@@ -13,7 +13,7 @@ use forebay_wire::rtcp::{Compound, NtpTime, Packet, Writer};
 use super::encoder::{Encoder, Piece};
 use super::{Dice, keys};
 
-pub struct Publisher {
+pub(crate) struct Publisher {
     pub number: u16,
     pub encoder: Encoder,
     outbound: Outbound,
@@ -45,7 +45,7 @@ struct Sending {
 }
 
 impl Publisher {
-    pub fn new(number: u16, encoder: Encoder, now: Instant, mut dice: Dice) -> Self {
+    pub(crate) fn new(number: u16, encoder: Encoder, now: Instant, mut dice: Dice) -> Self {
         let theirs = keys(number).1;
         let streams: Vec<_> = (0..encoder.rates.len())
             .map(|index| Sending {
@@ -85,7 +85,7 @@ impl Publisher {
         }
     }
 
-    pub fn track(&self, session: SessionKey) -> TrackConfig {
+    pub(crate) fn track(&self, session: SessionKey) -> TrackConfig {
         let video = self.encoder.codec != Codec::Opus;
         TrackConfig {
             key: TrackKey(u64::from(self.number)),
@@ -116,7 +116,7 @@ impl Publisher {
         }
     }
 
-    pub fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
+    pub(crate) fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
         if now >= self.next {
             self.next = self.next + Duration::from_nanos(1_000_000_000 / self.encoder.fps);
             let since = now.since(self.began);
@@ -195,8 +195,8 @@ impl Publisher {
         let rate = self.rate();
         for stream in &self.streams {
             let ticks = (since.as_micros() as u64 * u64::from(rate) / 1_000_000) as u32;
-            let ntp = (3_900_000_000 + since.as_secs()) << 32
-                | (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
+            let ntp = ((3_900_000_000 + since.as_secs()) << 32)
+                | ((u64::from(since.subsec_nanos()) << 32) / 1_000_000_000);
             let mut buffer = vec![0; 200];
             let mut writer = Writer::new(&mut buffer);
             writer
@@ -219,7 +219,7 @@ impl Publisher {
     }
 
     /// RTCP from the forwarder.
-    pub fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
+    pub(crate) fn receive(&mut self, now: Instant, mut datagram: Vec<u8>) {
         let Ok(len) = self.inbound.unprotect_rtcp(now, &mut datagram) else {
             return;
         };

@@ -13,7 +13,7 @@ use super::decoder::{Decoder, Got};
 use super::link::Link;
 use super::{Dice, keys};
 
-pub struct Subscriber {
+pub(crate) struct Subscriber {
     pub number: u16,
     pub session: SessionKey,
     pub link: Link,
@@ -41,7 +41,7 @@ pub struct Subscriber {
     began: Instant,
 }
 
-pub struct Receiving {
+pub(crate) struct Receiving {
     pub decoder: Decoder,
     highest: Option<u64>,
     missing: BTreeMap<u64, (Instant, u32)>,
@@ -55,7 +55,13 @@ pub struct Receiving {
 }
 
 impl Subscriber {
-    pub fn new(number: u16, session: SessionKey, link: Link, now: Instant, dice: Dice) -> Self {
+    pub(crate) fn new(
+        number: u16,
+        session: SessionKey,
+        link: Link,
+        now: Instant,
+        dice: Dice,
+    ) -> Self {
         let theirs = keys(number).1;
         Self {
             number,
@@ -82,7 +88,7 @@ impl Subscriber {
         }
     }
 
-    pub fn expect(&mut self, publisher: usize, codec: Codec) {
+    pub(crate) fn expect(&mut self, publisher: usize, codec: Codec) {
         let ssrc = 5000 + publisher as u32 * 2;
         self.streams.insert(
             ssrc,
@@ -100,11 +106,11 @@ impl Subscriber {
         );
     }
 
-    pub fn decoder(&self, publisher: usize) -> &Decoder {
+    pub(crate) fn decoder(&self, publisher: usize) -> &Decoder {
         &self.streams[&(5000 + publisher as u32 * 2)].decoder
     }
 
-    pub fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
+    pub(crate) fn step(&mut self, now: Instant, mut send: impl FnMut(Vec<u8>)) {
         while let Some((at, datagram)) = self.link.pop(now) {
             self.receive(at, datagram);
         }
@@ -353,7 +359,7 @@ impl Subscriber {
     }
 
     /// Bits per second over the last while.
-    pub fn received(&self, tenths: usize) -> u64 {
+    pub(crate) fn received(&self, tenths: usize) -> u64 {
         let from = self.history.len().saturating_sub(tenths);
         self.history[from..].iter().sum::<u64>() * 80 / tenths as u64
     }
@@ -384,6 +390,6 @@ fn elements(extension: &[u8]) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// For readers of reports.
-pub fn seconds(ntp: NtpTime) -> f64 {
+pub(crate) fn seconds(ntp: NtpTime) -> f64 {
     ntp.0 as f64 / (1u64 << 32) as f64
 }

@@ -176,7 +176,7 @@ impl Room {
         }
         for subscriber in 0..SUBSCRIBERS {
             for track in 0..4 {
-                room.subscribe(subscriber, &[track as u8 * 4 + subscriber as u8, track]);
+                room.subscribe(subscriber, &[track * 4 + subscriber as u8, track]);
             }
         }
         room
@@ -281,7 +281,7 @@ impl Room {
         let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
         let subscriber = PUBLISHERS + who % SUBSCRIBERS;
         let key = u64::from(byte(0) % 16);
-        let base = (self.era + 1) << 12 | key as u32 * 16;
+        let base = ((self.era + 1) << 12) | (key as u32 * 16);
         let mode = if subscriber == RELAY {
             let encoding = |layer: u32| RelayedEncoding {
                 ssrc: Ssrc(base + layer * 2),

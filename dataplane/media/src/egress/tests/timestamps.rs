@@ -20,7 +20,7 @@ fn reference(offset: u32, reported: u64, skew: i64) -> Reference {
     let ntp = ((3_900_000_000_u64 * 1_000) as i64 + reported as i64 + skew) as u64;
     Reference {
         report: Some(SenderReport {
-            ntp: (ntp / 1_000) << 32 | ((ntp % 1_000) << 32) / 1_000,
+            ntp: ((ntp / 1_000) << 32) | (((ntp % 1_000) << 32) / 1_000),
             rtp: offset.wrapping_add(reported as u32 * 90),
             received: at(reported + 20),
         }),
