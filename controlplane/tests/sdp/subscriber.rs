@@ -146,6 +146,8 @@ fn answers_that_do_not_belong_to_the_offer_are_refused() {
     }
     let (mut state, _) = recorded();
     state.add(track(TrackKind::Audio, 9)).unwrap();
+    // Once the new section has been offered, an answer without it is late.
+    state.offer(&local());
     assert!(state.apply_answer(&answer).is_err());
 }
 
