@@ -73,6 +73,7 @@ impl EncodeLabelValue for Reason {
             Deletion::Expired => "expired",
             Deletion::ClosedByClient => "closed_by_client",
             Deletion::Administrative => "administrative",
+            Deletion::Disconnected => "disconnected",
         };
         EncodeLabelValue::encode(&name, encoder)
     }
@@ -240,6 +241,7 @@ impl Metrics {
             Deletion::Expired,
             Deletion::ClosedByClient,
             Deletion::Administrative,
+            Deletion::Disconnected,
         ] {
             let _ = self.ended.get_or_create(&EndedLabels {
                 reason: Reason(reason),

@@ -13,6 +13,9 @@ pub struct ShardConfig {
     pub listeners: u32,
     /// Relay sockets have ids below this.
     pub sockets: u32,
+    /// Connections of clients (TCP, TLS, or DTLS decrypted elsewhere), whose
+    /// ids follow those of the relay sockets, one each.
+    pub streams: u32,
     /// Datagrams larger than this are never merged into a GSO send (the kernel
     /// refuses a segment that does not fit the path's MTU).
     pub max_segment: u16,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use forebay_media::{Change, Progress, Refusal, Report, SessionKey};
-use forebay_turn::{Credentials, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server};
+use forebay_turn::{Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server};
 use forebay_wire::clock::{Instant, Now};
 
 use crate::batch::{RxBatch, TxBatch};
@@ -262,6 +262,18 @@ impl Shard {
         let found = self.server.delete(now, allocation);
         self.collect();
         found
+    }
+
+    /// The connection of this five-tuple is gone: ends what it held. Its id
+    /// may be used again at once.
+    pub fn disconnected(&mut self, tuple: &FiveTuple) {
+        self.server.disconnected(tuple);
+        self.collect();
+    }
+
+    /// Whether a five-tuple has a live allocation.
+    pub fn has_allocation(&self, now: Now, tuple: &FiveTuple) -> bool {
+        self.server.has_allocation(now, tuple)
     }
 
     /// Refuses new allocations from now on.

@@ -232,6 +232,9 @@ pub enum Deletion {
     /// The operator or a policy ended it.
     #[n(2)]
     Administrative,
+    /// The connection it was made over is gone.
+    #[n(3)]
+    Disconnected,
 }
 
 /// What an allocation moved, payload only.

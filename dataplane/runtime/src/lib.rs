@@ -6,4 +6,5 @@ pub mod dtls;
 pub mod metrics;
 pub mod node;
 pub mod service;
+pub mod streams;
 pub mod worker;

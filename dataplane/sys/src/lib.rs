@@ -22,6 +22,7 @@ pub mod segmentation;
 pub mod send;
 pub mod sockets;
 pub mod steer;
+pub mod streams;
 pub mod wake;
 
 pub use nix::errno::Errno;

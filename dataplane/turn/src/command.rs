@@ -52,6 +52,8 @@ pub enum Deletion {
     Expired,
     /// The client refreshed it with lifetime zero.
     ClosedByClient,
+    /// The connection it was made over is gone.
+    Disconnected,
     /// The operator or a policy ended it.
     Administrative,
 }

@@ -5,6 +5,8 @@ use core::time::Duration;
 use forebay_wire::clock::UnixSeconds;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::ids::SocketId;
+
 /// Fixed for the life of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -22,6 +24,10 @@ pub struct Config {
     pub quota: Quota,
     /// How many answers to unauthenticated messages a source prefix may draw.
     pub unauthenticated: PrefixBudget,
+    /// Sockets from this id on are connections of clients, one id each: what
+    /// comes over them is in order and not lost (RFC 8656 §3.1), and their
+    /// addresses are not forged.
+    pub first_stream: SocketId,
 }
 
 /// Lifetimes; the defaults are RFC 8656's.

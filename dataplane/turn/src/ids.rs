@@ -35,6 +35,15 @@ pub struct FiveTuple {
     pub local: IpAddr,
 }
 
+impl FiveTuple {
+    /// Whether the client came over a connection of its own (TCP, TLS, DTLS);
+    /// `first` as in [`Config::first_stream`](crate::Config::first_stream).
+    #[inline]
+    pub fn is_stream(&self, first: SocketId) -> bool {
+        self.socket >= first
+    }
+}
+
 /// A channel number within 0x4000–0x7FFF. RFC 8656 §12 ends at 0x4FFF, RFC 5766
 /// did at 0x7FFF, and clients that choose from the whole of it are about
 /// (coturn's own). Nothing else on a TURN port has these first bytes.

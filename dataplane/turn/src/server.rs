@@ -9,7 +9,7 @@ use crate::answer::Style;
 use crate::auth::Authenticator;
 use crate::command::{Command, Deletion, Usage};
 use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
-use crate::ids::{AllocationId, RelayedAddr, SocketId};
+use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
 use crate::policy::PeerPolicy;
 use crate::tables::{Accounts, Deletions, Keyed, RelayPool, Tables};
 use crate::verdict::Refusal;
@@ -212,6 +212,24 @@ impl Server {
             self.end(allocation.slot, Deletion::Administrative);
         }
         live
+    }
+
+    /// The connection of this five-tuple is gone, and its number may be given
+    /// to another: ends what it held. False if it held nothing.
+    pub fn disconnected(&mut self, tuple: &FiveTuple) -> bool {
+        let slot = self.tables.allocation_of(tuple);
+        if let Some(slot) = slot {
+            self.end(slot, Deletion::Disconnected);
+        }
+        slot.is_some()
+    }
+
+    /// Whether a five-tuple has a live allocation.
+    pub fn has_allocation(&self, now: Now, tuple: &FiveTuple) -> bool {
+        self.tables
+            .allocation_of(tuple)
+            .and_then(|slot| self.tables.allocations.get(slot))
+            .is_some_and(|found| now.instant < found.expires)
     }
 
     /// Live allocations.

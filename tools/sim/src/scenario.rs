@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_turn::{Capacity, Config, Lifetimes, PrefixBudget, Quota};
+use forebay_turn::{Capacity, Config, Lifetimes, PrefixBudget, Quota, SocketId};
 
 use crate::accounts::Accounts;
 use crate::addresses::{Plan, Policy};
@@ -107,6 +107,7 @@ impl Scenario {
                         burst: 0,
                     }
                 },
+                first_stream: SocketId(u32::MAX),
             },
             clients,
             nats: random.between(1, 1 + clients as u64) as usize,

@@ -75,10 +75,12 @@ pub fn config() -> ShardConfig {
                 per_second: 0,
                 burst: 0,
             },
+            first_stream: SocketId(SOCKETS),
         },
         media: None,
         listeners: LISTEN.len() as u32,
         sockets: SOCKETS,
+        streams: 0,
         max_segment: 1452,
         requests_per_batch: 8,
     }

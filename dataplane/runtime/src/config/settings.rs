@@ -162,6 +162,12 @@ section! {
         /// STUN requests a worker handles between two batches of media; more
         /// than these are dropped (and repeated by clients) while media waits.
         requests_per_batch: u16 = 32;
+        /// TCP, TLS and DTLS connections of clients over all workers; each
+        /// takes an equal share. More are closed as they come.
+        streams: u32 = 4096;
+        /// What may wait for one TCP or TLS client to take it, bytes. What is
+        /// relayed to it beyond that is dropped.
+        stream_output: usize = 256 << 10;
     }
 }
 
@@ -180,6 +186,14 @@ section! {
         /// Of a channel. Clients count on ten minutes.
         #[serde(with = "humantime_serde")]
         channel: Duration = Duration::from_secs(600);
+        /// How long a TCP, TLS or DTLS connection without an allocation may be
+        /// silent before it is closed.
+        #[serde(with = "humantime_serde")]
+        stream_idle: Duration = Duration::from_secs(60);
+        /// How long a TCP or TLS client may take nothing of what waits for it
+        /// before its connection is closed.
+        #[serde(with = "humantime_serde")]
+        stream_stalled: Duration = Duration::from_secs(30);
         /// After SIGTERM: how long live allocations may go on before the
         /// process ends. A second SIGTERM ends it at once.
         #[serde(with = "humantime_serde")]

@@ -21,6 +21,7 @@ pub use registry::{Change, Registry};
 pub use status::{Loaded, Readiness, Status};
 
 use crate::config::Settings;
+use crate::streams::StreamLimits;
 use crate::worker::listen::ListenOptions;
 use crate::worker::preflight::{self, Need};
 use crate::worker::{
@@ -58,7 +59,8 @@ impl Node {
         preflight::check(Need {
             workers,
             listeners: plan.listen.len(),
-            sockets_per_worker: usize::try_from(plan.sockets).unwrap_or(usize::MAX),
+            sockets_per_worker: usize::try_from(plan.sockets.saturating_add(plan.streams))
+                .unwrap_or(usize::MAX),
         })?;
         for choice in &plan.chosen {
             info!("{choice}");
@@ -107,12 +109,18 @@ impl Node {
                     media: plan.media.as_ref().map(media_config).transpose()?,
                     listeners: u32::try_from(plan.listen.len()).unwrap_or(u32::MAX),
                     sockets: plan.sockets,
+                    streams: plan.streams,
                     max_segment: settings.sockets.max_segment,
                     requests_per_batch: settings.limits.requests_per_batch,
                 },
                 seeds: seeds.for_worker()?,
                 credentials: Arc::clone(&credentials),
                 policy: Arc::clone(&policy),
+                streams: StreamLimits {
+                    output: settings.limits.stream_output,
+                    idle: settings.lifetimes.stream_idle,
+                    stalled: settings.lifetimes.stream_stalled,
+                },
             };
             match worker::spawn(config) {
                 Ok(handle) => handles.push(handle),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use forebay_turn::{
     Capacity, Config, Lifetimes, MediaMapping, PeerPolicy, PrefixBudget, Quota, RelayMapping,
+    SocketId,
 };
 use ipnet::IpNet;
 
@@ -41,6 +42,8 @@ pub struct Plan {
     pub turn: Config,
     /// Socket ids of one worker: listeners, relays given out, ready and closing.
     pub sockets: u32,
+    /// Connections of clients one worker may have.
+    pub streams: u32,
     /// The forwarder; `None` where only TURN is served.
     pub media: Option<MediaPlan>,
     /// What was chosen because the settings left it open, for the log.
@@ -96,6 +99,11 @@ impl Plan {
         let families = families(&relays);
         let ready = u32::try_from(settings.relay.ready * families).unwrap_or(u32::MAX);
         let listeners = u32::try_from(listen.len()).unwrap_or(u32::MAX);
+        let sockets = listeners
+            .saturating_add(media_sockets(media.as_ref()))
+            .saturating_add(capacity.allocations)
+            .saturating_add(ready)
+            .saturating_add(CLOSING);
         let mut never = Vec::new();
         // A policy reads port 0 as every port, which would close our relays too.
         let own = listen.iter().copied().chain(settings.metrics.listen);
@@ -103,15 +111,12 @@ impl Plan {
             own_address(address, &relays, host, &mut never);
         }
         Ok(Self {
-            sockets: listeners
-                .saturating_add(media_sockets(media.as_ref()))
-                .saturating_add(capacity.allocations)
-                .saturating_add(ready)
-                .saturating_add(CLOSING),
+            sockets,
+            streams: streams(settings, workers),
             cores,
             listen,
             ports,
-            turn: turn_config(settings, capacity),
+            turn: turn_config(settings, capacity, sockets),
             media,
             chosen,
             never,
@@ -286,6 +291,12 @@ fn media(
     }))
 }
 
+/// A worker's share of the connections.
+fn streams(settings: &Settings, workers: usize) -> u32 {
+    let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+    settings.limits.streams.div_ceil(workers)
+}
+
 fn media_sockets(media: Option<&MediaPlan>) -> u32 {
     media.map_or(0, |media| {
         u32::try_from(media.addresses.len()).unwrap_or(u32::MAX)
@@ -356,7 +367,7 @@ fn capacity(settings: &Settings, workers: usize, ports: usize) -> Capacity {
     }
 }
 
-fn turn_config(settings: &Settings, capacity: Capacity) -> Config {
+fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32) -> Config {
     let software = &settings.auth.software;
     Config {
         realm: settings.realm.clone(),
@@ -377,6 +388,7 @@ fn turn_config(settings: &Settings, capacity: Capacity) -> Config {
             per_second: settings.limits.unauthenticated_per_second,
             burst: settings.limits.unauthenticated_burst,
         },
+        first_stream: SocketId(sockets),
     }
 }
 

@@ -81,6 +81,7 @@ impl Registry {
                         forebay_turn::Deletion::Expired => Deletion::Expired,
                         forebay_turn::Deletion::ClosedByClient => Deletion::ClosedByClient,
                         forebay_turn::Deletion::Administrative => Deletion::Administrative,
+                        forebay_turn::Deletion::Disconnected => Deletion::Disconnected,
                     },
                     lived_seconds: now.saturating_sub(entry.created_at),
                     usage: Usage {

@@ -10,6 +10,7 @@ use super::boot::BootReport;
 use super::error::{MailboxFull, WorkerFailed};
 use super::mailbox::Mailbox;
 use super::{StatsPage, WorkerCommand, WorkerReport};
+use crate::streams::Connection;
 
 /// A running worker. Dropping the handle does not stop it.
 #[derive(Debug)]
@@ -37,6 +38,25 @@ impl Mailer {
             self.stats[Stat::CommandsRefused as usize].fetch_add(1, Ordering::Relaxed);
         }
         outcome
+    }
+
+    /// Hands a connection to the worker and wakes it. A worker that has no
+    /// room for another closes it and counts it.
+    ///
+    /// # Errors
+    /// The connection itself, when the socket is dead already or too many wait
+    /// for the worker.
+    pub fn adopt(&self, connection: Connection) -> Result<(), Box<Connection>> {
+        if let Err(errno) = connection.prepare() {
+            tracing::debug!(client = %connection.client, %errno, "a connection is dead on arrival");
+            return Err(Box::new(connection));
+        }
+        self.mailbox.adopt(connection).map_err(Box::new)
+    }
+
+    /// Connections the worker has or is about to have.
+    pub fn streams(&self) -> usize {
+        self.mailbox.streams()
     }
 }
 

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use crate::dtls::Entrance;
+use crate::streams::StreamLimits;
 use forebay_engine::ShardConfig;
 use forebay_ipc::stats;
 use forebay_media::{Change, Event, Refusal, Report, SessionKey, SubscriptionKey, TrackKey};
@@ -97,6 +98,8 @@ pub struct WorkerConfig {
     pub credentials: Arc<Credentials>,
     /// The peer policy at start.
     pub policy: Arc<PeerPolicy>,
+    /// What a client's connection may hold, and for how long.
+    pub streams: StreamLimits,
 }
 
 /// What a worker is told.

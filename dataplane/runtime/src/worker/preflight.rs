@@ -10,7 +10,7 @@ pub struct Need {
     pub workers: usize,
     /// Listening addresses.
     pub listeners: usize,
-    /// Sockets of the largest worker, `ShardConfig::sockets`.
+    /// Sockets of the largest worker, `ShardConfig::sockets` and its streams.
     pub sockets_per_worker: usize,
 }
 

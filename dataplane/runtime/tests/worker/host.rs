@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use forebay_engine::ShardConfig;
 use forebay_ipc::stats::Stat;
+use forebay_runtime::streams::StreamLimits;
 use forebay_runtime::worker::listen::{self, ListenOptions};
 use forebay_runtime::worker::{WorkerCommand, WorkerConfig, WorkerHandle, spawn};
 use forebay_turn::{
     Capacity, Config, Credentials, Lifetimes, PeerPolicy, PrefixBudget, Quota, RelayMapping, Seeds,
-    User,
+    SocketId, User,
 };
 
 pub const REALM: &str = "example.org";
@@ -97,6 +98,7 @@ pub fn turn(allocations: u32) -> Config {
             per_second: 0,
             burst: 0,
         },
+        first_stream: SocketId(u32::MAX),
     }
 }
 
@@ -121,6 +123,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
             turn: turn(options.allocations),
             listeners: 0,
             sockets: options.allocations + 2 * options.ready as u32 + 64,
+            streams: 0,
             max_segment: 1452,
             requests_per_batch: 32,
         },
@@ -131,6 +134,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         },
         credentials: credentials(PASSWORD),
         policy: policy(),
+        streams: StreamLimits::default(),
     }
 }
 

@@ -61,6 +61,7 @@ pub fn config() -> Config {
             per_second: 0,
             burst: 0,
         },
+        first_stream: SocketId(u32::MAX),
     }
 }
 

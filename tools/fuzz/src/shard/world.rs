@@ -64,10 +64,12 @@ impl World {
                     per_second: 50,
                     burst: 100,
                 },
+                first_stream: SocketId(SOCKETS),
             },
             media: None,
             listeners: LISTENERS.len() as u32,
             sockets: SOCKETS,
+            streams: 0,
             max_segment: 1400,
             requests_per_batch: 4,
         };

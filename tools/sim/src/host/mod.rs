@@ -80,6 +80,7 @@ impl Host {
                 media: None,
                 listeners,
                 sockets: listeners + scenario.relay_sockets,
+                streams: 0,
                 max_segment: scenario.max_segment,
                 requests_per_batch: scenario.requests_per_batch,
             };

@@ -1,0 +1,76 @@
+//! A connection on its way from the thread that accepted it to a worker.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use forebay_sys::Errno;
+
+/// What the kernel may hold of a connection before it is on its way, bytes:
+/// media that waits longer than that takes is worth less than what follows.
+const UNSENT: u32 = 128 << 10;
+/// How long what is on its way may stay unacknowledged before the kernel gives
+/// the connection up.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
+
+/// How a client is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClientTransport {
+    /// A TCP socket.
+    Tcp,
+    /// A TCP socket whose TLS handshake is done.
+    Tls,
+    /// One end of an AF_UNIX pair of type SOCK_SEQPACKET: each packet is one
+    /// message, decrypted and encrypted at the other end. A message that finds
+    /// the pair full is lost, as it would be on the way.
+    Dtls,
+}
+
+/// A client's connection, ready for TURN.
+pub struct Connection {
+    /// The socket.
+    pub socket: OwnedFd,
+    /// The client's address; behind a proxy, the one the proxy states.
+    pub client: SocketAddr,
+    /// The address the client connected to; behind a proxy, the one the proxy
+    /// states.
+    pub local: SocketAddr,
+    /// What `socket` is.
+    pub transport: ClientTransport,
+    /// For TLS: its state. It may hold records that were not decrypted yet and
+    /// plaintext that was not read; what it wants to write is written by the
+    /// worker.
+    pub tls: Option<Box<rustls::ServerConnection>>,
+    /// Bytes read from the socket that were not consumed: TURN messages for
+    /// TCP, TLS records for TLS, nothing for DTLS. At most
+    /// [`Connection::EARLY`].
+    pub early: Vec<u8>,
+}
+
+impl Connection {
+    /// The most bytes in [`Connection::early`].
+    pub const EARLY: usize = 16 << 10;
+
+    /// Sets the socket up as a worker needs it.
+    pub(crate) fn prepare(&self) -> Result<(), Errno> {
+        let socket = self.socket.as_fd();
+        forebay_sys::streams::set_blocking(socket)?;
+        match self.transport {
+            ClientTransport::Tcp | ClientTransport::Tls => {
+                forebay_sys::streams::tune(socket, UNSENT, UNACKNOWLEDGED)
+            }
+            ClientTransport::Dtls => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("client", &self.client)
+            .field("local", &self.local)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}
