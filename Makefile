@@ -1,7 +1,7 @@
 # The commands of everyday work. Each one installs what it needs.
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-quick lint
+.PHONY: help run test bench bench-quick bench-forward lint
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -31,3 +31,8 @@ bench-quick: ## the rows that decide, about five minutes (as root)
 	./scripts/install-test-parts
 	$(CARGO) build --release --bins
 	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- relay --quick
+
+bench-forward: ## rooms against plain copies and Janus, about ten minutes (as root)
+	./scripts/install-test-parts janus:janus
+	$(CARGO) build --release --bins
+	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- forward

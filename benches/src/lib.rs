@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod forward;
+pub mod gate;
 pub mod load;
 pub mod pump;
 pub mod relay;

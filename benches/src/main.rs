@@ -280,19 +280,19 @@ fn forwarders(arguments: &ForwardArguments) -> Result<ExitCode> {
         Some(path) => path.clone(),
         None => sibling("forebay-dataplane")?,
     };
-    let rows = forward::run(&forward::Options {
+    let report = forward::run(&forward::Options {
         quick: arguments.quick,
         forwarders,
         rounds: arguments.rounds,
         dataplane,
     })?;
-    print!("{}", forward::table::plain(&rows));
+    print!("{}", forward::table::plain(&report));
     if let Some(path) = &arguments.json {
-        fs::write(path, serde_json::to_string_pretty(&rows)?)
+        fs::write(path, serde_json::to_string_pretty(&report)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     if let Some(path) = &arguments.markdown {
-        fs::write(path, forward::table::markdown(&rows))
+        fs::write(path, forward::table::markdown(&report))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)

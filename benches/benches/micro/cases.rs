@@ -24,82 +24,73 @@ pub(crate) trait Case {
     fn run(&mut self) -> u64;
 }
 
-type Make = fn() -> Box<dyn Case>;
+/// How a case is made.
+#[derive(Clone, Copy)]
+pub(crate) enum What {
+    /// A datagram of each flow this often in a row, in slots of so many.
+    ToPeer(Wrap, usize, usize),
+    /// As above, from the peers.
+    ToClient(Wrap, usize, usize),
+    /// Frames of so many packets of so many bytes, to a hundred.
+    Frames(Codec, usize, usize),
+    Protect(Profile),
+    ProtectCopy(Profile),
+    Unprotect(Profile),
+    Other(fn() -> Box<dyn Case>),
+}
 
-/// Name and maker of every case. A packet is 1200 bytes of payload.
-pub(crate) const CASES: &[(&str, Make)] = &[
-    ("parse an authenticated Allocate", || Box::new(Parse::new())),
-    ("channel to peer, bursts of 1", || {
-        to_peer(Wrap::Channel, 1, 1)
-    }),
-    ("channel to peer, bursts of 8", || {
-        to_peer(Wrap::Channel, 8, 1)
-    }),
-    ("channel to peer, merged by 8", || {
-        to_peer(Wrap::Channel, 1, 8)
-    }),
-    ("Send indication, bursts of 1", || {
-        to_peer(Wrap::Indication, 1, 1)
-    }),
-    ("Send indication, bursts of 8", || {
-        to_peer(Wrap::Indication, 8, 1)
-    }),
-    ("peer to channel, bursts of 1", || {
-        to_client(Wrap::Channel, 1, 1)
-    }),
-    ("peer to channel, bursts of 8", || {
-        to_client(Wrap::Channel, 8, 1)
-    }),
-    ("peer to channel, merged by 8", || {
-        to_client(Wrap::Channel, 1, 8)
-    }),
-    ("Data indication, bursts of 1", || {
-        to_client(Wrap::Indication, 1, 1)
-    }),
-    ("Data indication, merged by 8", || {
-        to_client(Wrap::Indication, 1, 8)
-    }),
-    ("RTP header with 4 extensions, read", views::read_header),
-    ("RTP header with 4 extensions, written", views::write_header),
-    ("VP8 payload, read", views::vp8_frames),
-    (
-        "feedback on 100 packets, written",
-        views::write_transport_cc,
-    ),
-    ("feedback on 100 packets, read", views::read_transport_cc),
-    ("VP8 frames of 8 to 100", || {
-        Box::new(FanOut::make(Codec::Vp8, 8, 1150, 100))
-    }),
-    ("H.264 frames of 8 to 100", || {
-        Box::new(FanOut::make(Codec::H264, 8, 1150, 100))
-    }),
-    ("single Opus packets to 100", || {
-        Box::new(FanOut::make(Codec::Opus, 1, 120, 100))
-    }),
-    ("channel not bound", || to_peer(Wrap::Unbound, 1, 1)),
-    ("Allocate, challenged", || Box::new(Challenge::new())),
-    ("Allocate, authenticated", || Box::new(Allocate::new())),
-    ("SRTP protect, CM-80", || {
-        Protect::in_place(Profile::AesCm128HmacSha1_80)
-    }),
-    ("SRTP protect, GCM-128", || {
-        Protect::in_place(Profile::AeadAes128Gcm)
-    }),
-    ("SRTP protect, GCM-256", || {
-        Protect::in_place(Profile::AeadAes256Gcm)
-    }),
-    ("SRTP protect and copy, GCM-128", || {
-        Protect::copying(Profile::AeadAes128Gcm)
-    }),
-    ("SRTP unprotect, CM-80", || {
-        Unprotect::boxed(Profile::AesCm128HmacSha1_80)
-    }),
-    ("SRTP unprotect, GCM-128", || {
-        Unprotect::boxed(Profile::AeadAes128Gcm)
-    }),
-    ("SRTP unprotect, GCM-256", || {
-        Unprotect::boxed(Profile::AeadAes256Gcm)
-    }),
+impl What {
+    pub(crate) fn make(self) -> Box<dyn Case> {
+        match self {
+            Self::ToPeer(wrap, burst, merged) => to_peer(wrap, burst, merged),
+            Self::ToClient(wrap, burst, merged) => to_client(wrap, burst, merged),
+            Self::Frames(codec, burst, payload) => {
+                Box::new(FanOut::make(codec, burst, payload, 100))
+            }
+            Self::Protect(profile) => Protect::in_place(profile),
+            Self::ProtectCopy(profile) => Protect::copying(profile),
+            Self::Unprotect(profile) => Unprotect::boxed(profile),
+            Self::Other(make) => make(),
+        }
+    }
+}
+
+const CM_80: Profile = Profile::AesCm128HmacSha1_80;
+const GCM_128: Profile = Profile::AeadAes128Gcm;
+const GCM_256: Profile = Profile::AeadAes256Gcm;
+
+/// Name and kind of every case. A packet is 1200 bytes of payload.
+#[rustfmt::skip]
+pub(crate) const CASES: &[(&str, What)] = &[
+    ("parse an authenticated Allocate", What::Other(|| Box::new(Parse::new()))),
+    ("channel to peer, bursts of 1", What::ToPeer(Wrap::Channel, 1, 1)),
+    ("channel to peer, bursts of 8", What::ToPeer(Wrap::Channel, 8, 1)),
+    ("channel to peer, merged by 8", What::ToPeer(Wrap::Channel, 1, 8)),
+    ("Send indication, bursts of 1", What::ToPeer(Wrap::Indication, 1, 1)),
+    ("Send indication, bursts of 8", What::ToPeer(Wrap::Indication, 8, 1)),
+    ("peer to channel, bursts of 1", What::ToClient(Wrap::Channel, 1, 1)),
+    ("peer to channel, bursts of 8", What::ToClient(Wrap::Channel, 8, 1)),
+    ("peer to channel, merged by 8", What::ToClient(Wrap::Channel, 1, 8)),
+    ("Data indication, bursts of 1", What::ToClient(Wrap::Indication, 1, 1)),
+    ("Data indication, merged by 8", What::ToClient(Wrap::Indication, 1, 8)),
+    ("RTP header with 4 extensions, read", What::Other(views::read_header)),
+    ("RTP header with 4 extensions, written", What::Other(views::write_header)),
+    ("VP8 payload, read", What::Other(views::vp8_frames)),
+    ("feedback on 100 packets, written", What::Other(views::write_transport_cc)),
+    ("feedback on 100 packets, read", What::Other(views::read_transport_cc)),
+    ("VP8 frames of 8 to 100", What::Frames(Codec::Vp8, 8, 1150)),
+    ("H.264 frames of 8 to 100", What::Frames(Codec::H264, 8, 1150)),
+    ("single Opus packets to 100", What::Frames(Codec::Opus, 1, 120)),
+    ("channel not bound", What::ToPeer(Wrap::Unbound, 1, 1)),
+    ("Allocate, challenged", What::Other(|| Box::new(Challenge::new()))),
+    ("Allocate, authenticated", What::Other(|| Box::new(Allocate::new()))),
+    ("SRTP protect, CM-80", What::Protect(CM_80)),
+    ("SRTP protect, GCM-128", What::Protect(GCM_128)),
+    ("SRTP protect, GCM-256", What::Protect(GCM_256)),
+    ("SRTP protect and copy, GCM-128", What::ProtectCopy(GCM_128)),
+    ("SRTP unprotect, CM-80", What::Unprotect(CM_80)),
+    ("SRTP unprotect, GCM-128", What::Unprotect(GCM_128)),
+    ("SRTP unprotect, GCM-256", What::Unprotect(GCM_256)),
 ];
 
 const CHANNEL: u16 = 0x4000;
@@ -116,7 +107,7 @@ struct Parse {
 
 impl Parse {
     fn new() -> Self {
-        let mut client = Client::new("198.51.100.7:4000");
+        let mut client = client(0);
         client.realm = b"example.org".to_vec();
         client.nonce = vec![b'n'; 32];
         Self {
@@ -136,11 +127,19 @@ impl Case for Parse {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Wrap {
+pub(crate) enum Wrap {
     Channel,
     Indication,
     /// A channel nobody bound.
     Unbound,
+}
+
+fn handle(host: &mut Host, slots: &[RxSlot]) {
+    let mut rx = RxBatch {
+        memory: &mut host.memory,
+        slots,
+    };
+    let _ = host.shard.handle(host.now, &mut rx, &mut host.tx);
 }
 
 /// Batches of media, handled over and over.
@@ -157,18 +156,7 @@ impl Case for Media {
     }
 
     fn run(&mut self) -> u64 {
-        let Host {
-            shard,
-            now,
-            tx,
-            memory,
-            ..
-        } = &mut self.host;
-        let mut rx = RxBatch {
-            memory,
-            slots: &self.batches[self.next],
-        };
-        let _ = shard.handle(*now, &mut rx, tx);
+        handle(&mut self.host, &self.batches[self.next]);
         self.packets
     }
 }
@@ -180,6 +168,16 @@ struct Flow {
     peer: SocketAddr,
 }
 
+/// A peer without a channel.
+fn stranger() -> SocketAddr {
+    SocketAddr::new([203, 0, 113, 10].into(), 6000)
+}
+
+/// Where client `index` sends from.
+fn client(index: usize) -> Client {
+    Client::new(&format!("198.51.100.7:{}", 10_000 + index))
+}
+
 fn flows(host: &mut Host) -> Vec<Flow> {
     let peer = |index: usize| {
         let port = 5000 + index as u16;
@@ -187,10 +185,10 @@ fn flows(host: &mut Host) -> Vec<Flow> {
     };
     (0..FLOWS)
         .map(|index| {
-            let mut client = Client::new(&format!("198.51.100.7:{}", 10_000 + index));
+            let mut client = client(index);
             let relayed = client.allocate(host);
             client.bind_channel(host, CHANNEL, peer(index));
-            client.permit(host, "203.0.113.10:1024".parse().expect("an address"));
+            client.permit(host, stranger());
             Flow {
                 relay: host.relay_at(relayed),
                 client,
@@ -230,10 +228,9 @@ fn media(
 
 fn to_peer(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
     media(burst, merged, |flow| {
-        let stranger = SocketAddr::new([203, 0, 113, 10].into(), 6000);
         let datagram = match wrap {
             Wrap::Channel => channel_data(CHANNEL, &PAYLOAD),
-            Wrap::Indication => send_indication(stranger, &PAYLOAD),
+            Wrap::Indication => send_indication(stranger(), &PAYLOAD),
             Wrap::Unbound => channel_data(CHANNEL + 1, &PAYLOAD),
         };
         (flow.client.socket, flow.client.address, datagram)
@@ -242,14 +239,19 @@ fn to_peer(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
 
 fn to_client(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
     media(burst, merged, |flow| {
-        let stranger = SocketAddr::new([203, 0, 113, 10].into(), 6000);
         let source = if wrap == Wrap::Channel {
             flow.peer
         } else {
-            stranger
+            stranger()
         };
         (flow.relay, source, PAYLOAD.to_vec())
     })
+}
+
+/// A request for an allocation, for the next batch.
+fn ask(host: &mut Host, client: &mut Client) {
+    let request = client.allocate_request();
+    host.receive(client.socket, client.address, Ecn(0), &[request]);
 }
 
 /// First requests, each answered with 401.
@@ -261,10 +263,8 @@ struct Challenge {
 impl Challenge {
     fn new() -> Self {
         let mut host = Host::new();
-        for port in 0..32 {
-            let mut client = Client::new(&format!("198.51.100.7:{}", 10_000 + port));
-            let request = client.allocate_request();
-            host.receive(client.socket, client.address, Ecn(0), &[request]);
+        for index in 0..32 {
+            ask(&mut host, &mut client(index));
         }
         let slots = std::mem::take(&mut host.slots);
         Self { host, slots }
@@ -273,18 +273,7 @@ impl Challenge {
 
 impl Case for Challenge {
     fn run(&mut self) -> u64 {
-        let Host {
-            shard,
-            now,
-            tx,
-            memory,
-            ..
-        } = &mut self.host;
-        let mut rx = RxBatch {
-            memory,
-            slots: &self.slots,
-        };
-        let _ = shard.handle(*now, &mut rx, tx);
+        handle(&mut self.host, &self.slots);
         self.slots.len() as u64
     }
 }
@@ -302,7 +291,7 @@ impl Allocate {
         let mut host = Host::with(config());
         let clients = (0..Self::AT_ONCE)
             .map(|index| {
-                let mut client = Client::new(&format!("198.51.100.7:{}", 10_000 + index));
+                let mut client = client(index);
                 client.allocate(&mut host);
                 client
             })
@@ -319,8 +308,7 @@ impl Case for Allocate {
         }
         host.commands.clear();
         for client in clients {
-            let request = client.allocate_request();
-            host.receive(client.socket, client.address, Ecn(0), &[request]);
+            ask(host, client);
         }
     }
 

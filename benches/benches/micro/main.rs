@@ -63,8 +63,8 @@ fn main() -> ExitCode {
             .is_none_or(|part| name.contains(part))
     };
     let mut table = Vec::new();
-    for (name, make) in CASES.iter().filter(|(name, _)| chosen(name)) {
-        let mut case = make();
+    for (name, what) in CASES.iter().filter(|(name, _)| chosen(name)) {
+        let mut case = what.make();
         let (nanoseconds, allocations) = timed(&mut *case);
         let instructions = if arguments.no_instructions {
             None
@@ -150,13 +150,13 @@ fn timed(case: &mut dyn Case) -> (f64, f64) {
 }
 
 fn counted(name: &str, rounds: &str) -> ExitCode {
-    let Some((_, make)) = CASES.iter().find(|(case, _)| *case == name) else {
+    let Some((_, what)) = CASES.iter().find(|(case, _)| *case == name) else {
         return ExitCode::FAILURE;
     };
     let Ok(rounds) = rounds.parse::<u32>() else {
         return ExitCode::FAILURE;
     };
-    let mut case = make();
+    let mut case = what.make();
     let mut operations = 0;
     for _ in 0..rounds {
         case.prepare();

@@ -21,7 +21,7 @@ use forebay_ipc::{
 use tempfile::TempDir;
 
 use super::layout::Layout;
-use super::peer::{Ice, Identity};
+use super::peer::{Agent, Ice, Identity};
 use super::publisher::Stream;
 use crate::rig::Addresses;
 use crate::rig::process::ServerProcess;
@@ -114,6 +114,7 @@ impl Forebay {
                 remote_ufrag: format!("serv{index}"),
                 remote_password: PASSWORD.to_owned(),
                 local_ufrag: format!("peer{index}"),
+                agent: Agent::Lite,
             };
             self.command(Command::SetSession(Box::new(session(
                 index, &ice, identity,

@@ -1,6 +1,5 @@
 //! Debian's Janus with its video room, over its HTTP interface.
 
-use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -10,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use ureq::Agent;
+use ureq::Agent as HttpAgent;
 
 use super::forebay::{AUDIO, VIDEO, ssrc};
 use super::layout::Layout;
-use super::peer::{Ice, Identity};
+use super::peer::{Agent, Ice, Identity};
 use super::publisher::Stream;
 use crate::rig::Addresses;
 use crate::rig::process::ServerProcess;
@@ -29,13 +28,12 @@ const PASSWORD: &str = "aPasswordOfTheBenchmark";
 pub struct Janus {
     /// Its process.
     pub process: ServerProcess,
-    agent: Agent,
+    agent: HttpAgent,
     base: String,
     addresses: Addresses,
     session: u64,
-    handles: Vec<u64>,
-    /// Events that came while another was awaited, by handle.
-    early: HashMap<u64, Vec<Value>>,
+    /// Number of the last request.
+    transaction: u64,
     _files: TempDir,
 }
 
@@ -54,13 +52,16 @@ impl Janus {
     /// # Errors
     /// When it does not start.
     pub fn start(addresses: &Addresses) -> Result<Self> {
+        if !installed("janus") {
+            bail!("janus is not installed: apt install janus");
+        }
         let files = tempfile::Builder::new().prefix("fb-bench-").tempdir()?;
         configure(files.path(), addresses)?;
         let log = files.path().join("stderr");
         let arguments = ["-F".to_owned(), files.path().display().to_string()];
         let mut process = ServerProcess::start("janus", &arguments, &log)?;
         process.discard_output();
-        let agent = Agent::config_builder()
+        let agent = HttpAgent::config_builder()
             .timeout_global(Some(PATIENCE))
             .build()
             .new_agent();
@@ -70,8 +71,7 @@ impl Janus {
             base: format!("http://{}:{PORT}/janus", addresses.server),
             addresses: *addresses,
             session: 0,
-            handles: Vec::new(),
-            early: HashMap::new(),
+            transaction: 0,
             _files: files,
         };
         let end = Instant::now() + PATIENCE;
@@ -125,7 +125,7 @@ impl Janus {
                        "id": publisher + 1}),
                 Some(json!({"type": "offer", "sdp": offer(&ufrag, publisher, stream, identity, self.addresses.clients)})),
             )?;
-            publishers.push(described(&event, ufrag)?);
+            publishers.push(described(&event, ufrag, false)?);
         }
         up(&publishers)?;
         let mut subscribers = Vec::new();
@@ -136,14 +136,9 @@ impl Janus {
                 .into_iter()
                 .map(|publisher| json!({"feed": publisher + 1}))
                 .collect();
-            let event = self.asynchronous(
-                handle,
-                json!({"request": "join", "ptype": "subscriber", "room": ROOM,
-                       "streams": streams}),
-                None,
-            )?;
+            let event = self.join(handle, &streams)?;
             let ufrag = format!("subs{subscriber}");
-            let found = described(&event, ufrag.clone())?;
+            let found = described(&event, ufrag.clone(), true)?;
             let offer = event["jsep"]["sdp"].as_str().unwrap_or_default();
             let answer = answer(offer, &ufrag, identity, self.addresses.peers, subscriber);
             self.asynchronous(
@@ -154,6 +149,24 @@ impl Janus {
             subscribers.push(found);
         }
         Ok(subscribers)
+    }
+
+    /// Subscribes. A publisher is known a moment after its handshake, so this
+    /// is asked for until it is.
+    fn join(&mut self, handle: u64, streams: &[Value]) -> Result<Value> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let asked = self.asynchronous(
+                handle,
+                json!({"request": "join", "ptype": "subscriber", "room": ROOM,
+                       "streams": streams}),
+                None,
+            );
+            match asked {
+                Err(_) if Instant::now() < end => thread::sleep(Duration::from_millis(50)),
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Keeps the session alive.
@@ -170,9 +183,7 @@ impl Janus {
             &format!("/{}", self.session),
             json!({"janus": "attach", "plugin": "janus.plugin.videoroom"}),
         )?;
-        let handle = id(&answer)?;
-        self.handles.push(handle);
-        Ok(handle)
+        id(&answer)
     }
 
     fn message(&mut self, handle: u64, body: Value, jsep: Option<Value>) -> Result<Value> {
@@ -186,29 +197,29 @@ impl Janus {
     /// A request that is answered by an event of the plugin.
     fn asynchronous(&mut self, handle: u64, body: Value, jsep: Option<Value>) -> Result<Value> {
         self.message(handle, body, jsep)?;
+        let awaited = json!(self.transaction.to_string());
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
-            if let Some(event) = self.early.get_mut(&handle).and_then(Vec::pop) {
+            let url = format!("{}/{}?maxev=20", self.base, self.session);
+            let events: Value = self.agent.get(&url).call()?.body_mut().read_json()?;
+            let found = events
+                .as_array()
+                .map_or(std::slice::from_ref(&events), Vec::as_slice)
+                .iter()
+                .find(|event| event["janus"] == "event" && event["transaction"] == awaited);
+            if let Some(event) = found {
                 if let Some(error) = event["plugindata"]["data"]["error"].as_str() {
                     bail!("janus: {error}");
                 }
-                return Ok(event);
-            }
-            let url = format!("{}/{}?maxev=20", self.base, self.session);
-            let events: Value = self.agent.get(&url).call()?.body_mut().read_json()?;
-            let single = [events.clone()];
-            for event in events.as_array().map_or(&single[..], Vec::as_slice) {
-                if event["janus"] == "event" {
-                    let sender = event["sender"].as_u64().unwrap_or_default();
-                    self.early.entry(sender).or_default().push(event.clone());
-                }
+                return Ok(event.clone());
             }
         }
         bail!("janus sent no event")
     }
 
     fn post(&mut self, path: &str, mut body: Value) -> Result<Value> {
-        body["transaction"] = json!("bench");
+        self.transaction += 1;
+        body["transaction"] = json!(self.transaction.to_string());
         let answer: Value = self
             .agent
             .post(format!("{}{path}", self.base))
@@ -222,6 +233,11 @@ impl Janus {
     }
 }
 
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 fn id(answer: &Value) -> Result<u64> {
     answer["data"]["id"]
         .as_u64()
@@ -233,9 +249,10 @@ fn configure(files: &Path, addresses: &Addresses) -> Result<()> {
     fs::write(
         files.join("janus.jcfg"),
         format!(
-            "general: {{\n configs_folder = \"{}\"\n debug_level = 2\n event_loops = 1\n}}\n\
+            "general: {{\n configs_folder = \"{}\"\n debug_level = 2\n event_loops = 1\n \
+             session_timeout = 0\n}}\n\
              media: {{\n rtp_port_range = \"20000-40000\"\n}}\n\
-             nat: {{\n ice_lite = true\n ice_enforce_list = \"{ip}\"\n}}\n\
+             nat: {{\n ice_enforce_list = \"{ip}\"\n}}\n\
              transports: {{\n disable = \"libjanus_websockets.so,libjanus_pfunix.so,\
              libjanus_rabbitmq.so,libjanus_mqtt.so,libjanus_nanomsg.so\"\n}}\n",
             files.display()
@@ -327,7 +344,8 @@ fn answer(
     head(&mids) + &body
 }
 
-fn described(event: &Value, local_ufrag: String) -> Result<Described> {
+/// Who offers is controlling (RFC 8445 §6.1.1).
+fn described(event: &Value, local_ufrag: String, offered: bool) -> Result<Described> {
     let sdp = event["jsep"]["sdp"]
         .as_str()
         .with_context(|| format!("janus described nothing: {event}"))?;
@@ -348,6 +366,10 @@ fn described(event: &Value, local_ufrag: String) -> Result<Described> {
             remote_ufrag: line("a=ice-ufrag:")?,
             remote_password: line("a=ice-pwd:")?,
             local_ufrag,
+            agent: Agent::Full {
+                local_password: PASSWORD.to_owned(),
+                controlling: offered,
+            },
         },
     })
 }

@@ -2,6 +2,7 @@
 //! how long joining takes.
 
 pub mod forebay;
+pub mod gates;
 pub mod janus;
 pub mod layout;
 pub mod peer;
@@ -9,7 +10,7 @@ pub mod publisher;
 pub mod table;
 pub mod target;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,9 +21,10 @@ use layout::Layout;
 use publisher::Stream;
 use target::{Forwarder, Target};
 
+use crate::gate::Gate;
 use crate::relay::compare::median;
 use crate::relay::target::Sample;
-use crate::rig::Rig;
+use crate::rig::{self, Rig};
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -60,6 +62,26 @@ pub struct Cell {
     pub handshakes: f64,
 }
 
+/// A server that has no figures in a row.
+#[derive(Clone, Debug, Serialize)]
+pub struct Absent {
+    /// Which.
+    pub forwarder: Forwarder,
+    /// Why.
+    pub reason: String,
+}
+
+/// All figures of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// CPU and kernel.
+    pub machine: String,
+    /// CPU per packet that leaves.
+    pub rows: Vec<RowResult>,
+    /// The limits, and whether they were kept.
+    pub gates: Vec<Gate>,
+}
+
 /// One kind of load.
 #[derive(Clone, Debug, Serialize)]
 pub struct RowResult {
@@ -69,6 +91,16 @@ pub struct RowResult {
     pub video: bool,
     /// The servers.
     pub cells: Vec<Cell>,
+    /// Those that could not be measured.
+    pub absent: Vec<Absent>,
+}
+
+/// A server in a row.
+struct Contender {
+    target: Target,
+    /// Packets per second that are offered.
+    rate: f64,
+    samples: Vec<Sample>,
 }
 
 const VIDEO: Stream = Stream {
@@ -93,8 +125,9 @@ const HIGHEST: f64 = 4_000_000.0;
 /// Runs the comparison in a rig of its own.
 ///
 /// # Errors
-/// When the rig cannot be built or a server fails.
-pub fn run(options: &Options) -> Result<Vec<RowResult>> {
+/// When the rig cannot be built or our own server fails; another that fails
+/// is noted.
+pub fn run(options: &Options) -> Result<Report> {
     let rig = Rig::create(true)?;
     rig.enter_generator()?;
     let mut rows = Vec::new();
@@ -121,40 +154,51 @@ pub fn run(options: &Options) -> Result<Vec<RowResult>> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    Ok(results)
+    let mut report = Report {
+        machine: rig::machine()?,
+        rows: results,
+        gates: Vec::new(),
+    };
+    report.gates = gates::gates(&report);
+    Ok(report)
 }
 
 fn row(options: &Options, layout: Layout, stream: Stream, bar: &ProgressBar) -> Result<RowResult> {
-    let mut targets = Vec::new();
+    let mut field: Vec<(Forwarder, Result<Contender>)> = Vec::new();
     for &forwarder in &options.forwarders {
-        // Its copies are the fan's: it knows no rooms.
-        if forwarder == Forwarder::Bare && matches!(layout, Layout::Rooms(_)) {
-            continue;
-        }
         bar.set_message(format!("{layout}, {}: joining", forwarder.name()));
-        let mut target = Target::open(forwarder, layout, stream, &options.dataplane)?;
-        bar.set_message(format!(
-            "{layout}, {}: looking for its rate",
-            forwarder.name()
-        ));
-        let rate = search(&mut target)?;
-        targets.push((forwarder, target, rate, Vec::new()));
+        let contender = Contender::enter(forwarder, layout, stream, &options.dataplane);
+        field.push((forwarder, contender));
     }
     for round in 0..options.rounds {
-        for (forwarder, target, rate, samples) in &mut targets {
+        for (forwarder, entry) in &mut field {
+            let Ok(contender) = entry else {
+                continue;
+            };
             bar.set_message(format!("{layout}, {}: round {round}", forwarder.name()));
-            samples.push(target.round(*rate, LOAD)?);
+            match contender.target.round(contender.rate, LOAD) {
+                Ok(sample) => contender.samples.push(sample),
+                Err(error) => *entry = Err(error),
+            }
         }
     }
-    let cells = targets
-        .into_iter()
-        .map(|(forwarder, target, _, samples)| cell(forwarder, &target, stream, &samples))
-        .collect();
-    Ok(RowResult {
+    let mut result = RowResult {
         layout,
         video: stream.video,
-        cells,
-    })
+        cells: Vec::new(),
+        absent: Vec::new(),
+    };
+    for (forwarder, entry) in field {
+        match entry {
+            Ok(contender) => result.cells.push(contender.cell(forwarder, stream)),
+            Err(error) if forwarder == Forwarder::Forebay => return Err(error),
+            Err(error) => result.absent.push(Absent {
+                forwarder,
+                reason: format!("{error:#}"),
+            }),
+        }
+    }
+    Ok(result)
 }
 
 /// The rate at which the server is well used and loses nothing.
@@ -175,29 +219,49 @@ fn search(target: &mut Target) -> Result<f64> {
     Ok(good)
 }
 
-fn cell(forwarder: Forwarder, target: &Target, stream: Stream, samples: &[Sample]) -> Cell {
-    let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
-    let mut joins: Vec<f64> = target
-        .joins
-        .iter()
-        .map(|join| join.as_secs_f64() * 1e3)
-        .collect();
-    joins.sort_by(f64::total_cmp);
-    let percentile = |share: f64| {
-        let at = (joins.len() as f64 * share) as usize;
-        joins.get(at.min(joins.len().saturating_sub(1))).copied()
-    };
-    let cpu_ns = of(Sample::cpu_per_packet);
-    let packets_per_second = 1e9 / cpu_ns;
-    Cell {
-        forwarder,
-        cpu_ns,
-        packets_per_second,
-        bits_per_second: packets_per_second * stream.datagram as f64 * 8.0,
-        loss: of(Sample::loss).max(0.0),
-        per_frame: of(|sample| sample.arrived as f64 / sample.frames.max(1) as f64),
-        join_p50_ms: percentile(0.5).unwrap_or_default(),
-        join_p99_ms: percentile(0.99).unwrap_or_default(),
-        handshakes: target.handshakes,
+impl Contender {
+    fn enter(
+        forwarder: Forwarder,
+        layout: Layout,
+        stream: Stream,
+        dataplane: &Path,
+    ) -> Result<Self> {
+        let mut target = Target::open(forwarder, layout, stream, dataplane)?;
+        let rate = search(&mut target)?;
+        Ok(Self {
+            target,
+            rate,
+            samples: Vec::new(),
+        })
+    }
+
+    fn cell(&self, forwarder: Forwarder, stream: Stream) -> Cell {
+        let Self {
+            target, samples, ..
+        } = self;
+        let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
+        let mut joins: Vec<f64> = target
+            .joins
+            .iter()
+            .map(|join| join.as_secs_f64() * 1e3)
+            .collect();
+        joins.sort_by(f64::total_cmp);
+        let percentile = |share: f64| {
+            let at = (joins.len() as f64 * share) as usize;
+            joins.get(at.min(joins.len().saturating_sub(1))).copied()
+        };
+        let cpu_ns = of(Sample::cpu_per_packet);
+        let packets_per_second = 1e9 / cpu_ns;
+        Cell {
+            forwarder,
+            cpu_ns,
+            packets_per_second,
+            bits_per_second: packets_per_second * stream.datagram as f64 * 8.0,
+            loss: of(Sample::loss).max(0.0),
+            per_frame: of(|sample| sample.arrived as f64 / sample.frames.max(1) as f64),
+            join_p50_ms: percentile(0.5).unwrap_or_default(),
+            join_p99_ms: percentile(0.99).unwrap_or_default(),
+            handshakes: target.handshakes,
+        }
     }
 }

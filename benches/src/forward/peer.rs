@@ -1,5 +1,5 @@
-//! A peer connection as small as a load needs: one controlling ICE check at a
-//! time, DTLS as the client, SRTP contexts from it.
+//! A peer connection as small as a load needs: one ICE check at a time, DTLS as
+//! the client, SRTP contexts from it.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
@@ -24,6 +24,23 @@ pub struct Ice {
     pub remote_password: String,
     /// Our fragment.
     pub local_ufrag: String,
+    /// What else the server's agent does.
+    pub agent: Agent,
+}
+
+/// The server's ICE agent (RFC 8445 §2.5).
+#[derive(Clone, Debug)]
+pub enum Agent {
+    /// Answers checks and sends none.
+    Lite,
+    /// Sends checks of its own, which have to be answered before it takes
+    /// anything else in.
+    Full {
+        /// Our password, for the answers.
+        local_password: String,
+        /// Whether it nominates; otherwise we do.
+        controlling: bool,
+    },
 }
 
 /// What all peers of a run share.
@@ -74,13 +91,18 @@ pub struct Peer {
     last_check: Instant,
     timeout: Option<Instant>,
     started: Instant,
+    /// The server answered a check.
     answered: bool,
+    /// We answered one of the server's.
+    asked: bool,
+    handshaking: bool,
     /// Set when it is up.
     pub keys: Option<Keys>,
     /// From the first check to the keys.
     pub joined_in: Duration,
 }
 
+const TIE_BREAKER: [u8; 8] = [7; 8];
 const CHECK_EVERY: Duration = Duration::from_millis(100);
 
 impl Peer {
@@ -109,12 +131,14 @@ impl Peer {
             timeout: None,
             started: now,
             answered: false,
+            asked: false,
+            handshaking: false,
             keys: None,
             joined_in: Duration::ZERO,
         })
     }
 
-    /// Sends a check that nominates; also keeps consent.
+    /// Sends a check, which nominates if that is ours to do; also keeps consent.
     ///
     /// # Errors
     /// When the check cannot be written.
@@ -142,22 +166,40 @@ impl Peer {
         builder
             .push_u32(AttributeType::PRIORITY, 0x6e00_1eff)
             .map_err(room)?;
-        builder
-            .push(AttributeType::ICE_CONTROLLING, &[7; 8])
-            .map_err(room)?;
-        builder
-            .push_empty(AttributeType::USE_CANDIDATE)
-            .map_err(room)?;
-        let mut mac = Hmac::<Sha1>::new_from_slice(self.ice.remote_password.as_bytes())?;
-        let input = builder.integrity_input();
-        mac.update(&input.header);
-        mac.update(input.body);
-        builder
-            .push_integrity(&mac.finalize().into_bytes().into())
-            .map_err(room)?;
-        builder.push_fingerprint().map_err(room)?;
-        let length = builder.len();
+        if matches!(
+            self.ice.agent,
+            Agent::Full {
+                controlling: true,
+                ..
+            }
+        ) {
+            builder
+                .push(AttributeType::ICE_CONTROLLED, &TIE_BREAKER)
+                .map_err(room)?;
+        } else {
+            builder
+                .push(AttributeType::ICE_CONTROLLING, &TIE_BREAKER)
+                .map_err(room)?;
+            builder
+                .push_empty(AttributeType::USE_CANDIDATE)
+                .map_err(room)?;
+        }
+        let length = seal(builder, &self.ice.remote_password)?;
         // A full queue loses it like the network would; the next one follows.
+        let _ = self.socket.send(&buffer[..length]);
+        Ok(())
+    }
+
+    /// Answers the server's own check.
+    fn answer(&self, id: TransactionId, password: &str) -> Result<()> {
+        let mut buffer = [0; 128];
+        let room = |_| anyhow::anyhow!("an answer does not fit");
+        let mut builder =
+            Builder::new(&mut buffer, Class::Success, Method::BINDING, id).map_err(room)?;
+        builder
+            .push_xor_address(AttributeType::XOR_MAPPED_ADDRESS, self.socket.peer_addr()?)
+            .map_err(room)?;
+        let length = seal(builder, password)?;
         let _ = self.socket.send(&buffer[..length]);
         Ok(())
     }
@@ -201,14 +243,21 @@ impl Peer {
         let Ok(message) = Message::parse(datagram) else {
             return Ok(());
         };
-        match message.class() {
-            Class::Success if !self.answered => {
-                self.answered = true;
-                self.dtls.handle_timeout(Instant::now()).map_err(failed)?;
-                self.poll()?;
+        match (message.class(), &self.ice.agent) {
+            (Class::Success, _) => self.answered = true,
+            (Class::Request, Agent::Full { local_password, .. }) => {
+                self.answer(message.transaction_id(), local_password)?;
+                self.asked = true;
             }
-            Class::Error => bail!("the server refuses the check"),
+            (Class::Error, _) => bail!("the server refuses the check"),
             _ => {}
+        }
+        // A full agent drops handshakes before it has a pair.
+        let paired = self.answered && (self.asked || matches!(self.ice.agent, Agent::Lite));
+        if paired && !self.handshaking {
+            self.handshaking = true;
+            self.dtls.handle_timeout(Instant::now()).map_err(failed)?;
+            self.poll()?;
         }
         Ok(())
     }
@@ -234,6 +283,20 @@ impl Peer {
             }
         }
     }
+}
+
+/// Adds MESSAGE-INTEGRITY and FINGERPRINT; returns the message's length.
+fn seal(mut builder: Builder<'_>, password: &str) -> Result<usize> {
+    let room = |_| anyhow::anyhow!("a STUN message does not fit");
+    let mut mac = Hmac::<Sha1>::new_from_slice(password.as_bytes())?;
+    let input = builder.integrity_input();
+    mac.update(&input.header);
+    mac.update(input.body);
+    builder
+        .push_integrity(&mac.finalize().into_bytes().into())
+        .map_err(room)?;
+    builder.push_fingerprint().map_err(room)?;
+    Ok(builder.len())
 }
 
 fn failed(error: dimpl::Error) -> anyhow::Error {

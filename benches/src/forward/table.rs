@@ -2,63 +2,59 @@
 
 use std::fmt::Write as _;
 
-use super::RowResult;
 use super::target::Forwarder;
+use super::{Report, RowResult};
 use crate::table::Table;
-
-/// CPU of a forwarded 1200-byte packet in frames of eight, nanoseconds.
-const VIDEO_LIMIT: f64 = 1000.0;
-/// CPU of a single packet of sound, nanoseconds.
-const AUDIO_LIMIT: f64 = 3800.0;
-const AGAINST_JANUS: f64 = 5.0;
 
 /// The whole report as aligned text.
 #[must_use]
-pub fn plain(rows: &[RowResult]) -> String {
+pub fn plain(report: &Report) -> String {
     let mut text = format!(
-        "CPU per packet that leaves, ns\n\n{}\nAll figures\n\n{}\n",
-        summary(rows).plain(),
-        details(rows).plain()
+        "{}\n\nCPU per packet that leaves, ns\n\n{}\nAll figures\n\n{}\n",
+        report.machine,
+        summary(&report.rows).plain(),
+        details(&report.rows).plain()
     );
-    for row in rows {
-        let Some(ours) = cpu(row, Forwarder::Forebay) else {
-            continue;
-        };
-        let (kind, limit) = if row.video {
-            ("frames of 8 × 1200 B", VIDEO_LIMIT)
-        } else {
-            ("single packets of sound", AUDIO_LIMIT)
-        };
-        let layout = row.layout;
-        let verdict = |reached| if reached { "reached" } else { "MISSED " };
-        let _ = writeln!(
-            text,
-            "{}  {kind}, {layout}: {ours:.0} ns, at most {limit:.0}",
-            verdict(ours <= limit)
-        );
-        if let Some(janus) = cpu(row, Forwarder::Janus) {
-            let ratio = janus / ours;
-            let _ = writeln!(
-                text,
-                "{}  against janus, {kind}, {layout}: {ratio:.2} ×, at least {AGAINST_JANUS:.0} ×",
-                verdict(ratio >= AGAINST_JANUS)
-            );
-        }
+    for note in notes(&report.rows) {
+        let _ = writeln!(text, "absent   {note}");
+    }
+    for gate in &report.gates {
+        let _ = writeln!(text, "{gate}");
     }
     text
 }
 
-/// The tables as Markdown.
+/// The figures for a README.
 #[must_use]
-pub fn markdown(rows: &[RowResult]) -> String {
-    format!("{}\n{}", summary(rows).markdown(), details(rows).markdown())
+pub fn markdown(report: &Report) -> String {
+    let mut text = format!(
+        "{}\n{}",
+        summary(&report.rows).markdown(),
+        details(&report.rows).markdown()
+    );
+    for note in notes(&report.rows) {
+        let _ = write!(text, "\nNot measured: {note}.\n");
+    }
+    let _ = write!(text, "\nMeasured on {}.\n", report.machine);
+    text
 }
 
-fn cpu(row: &RowResult, forwarder: Forwarder) -> Option<f64> {
-    row.cells
-        .iter()
-        .find(|cell| cell.forwarder == forwarder)
-        .map(|cell| cell.cpu_ns)
+/// Who has no figures where, and why.
+fn notes(rows: &[RowResult]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for row in rows {
+        for absent in &row.absent {
+            let reason: Vec<&str> = absent.reason.lines().collect();
+            notes.push(format!(
+                "{}, {}, {}: {}",
+                absent.forwarder.name(),
+                name(row),
+                row.layout,
+                reason.join("; ")
+            ));
+        }
+    }
+    notes
 }
 
 fn name(row: &RowResult) -> &'static str {
@@ -80,14 +76,12 @@ fn summary(rows: &[RowResult]) -> Table {
     ]);
     for row in rows {
         let figure = |forwarder| {
-            cpu(row, forwarder).map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.0}"))
+            row.cpu(forwarder)
+                .map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.0}"))
         };
-        let ratio = cpu(row, Forwarder::Janus)
-            .zip(cpu(row, Forwarder::Forebay))
-            .map_or_else(
-                || "–".to_owned(),
-                |(janus, ours)| format!("{:.2} ×", janus / ours),
-            );
+        let ratio = row
+            .ratio(Forwarder::Janus)
+            .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2} ×"));
         table.lines.push(vec![
             name(row).to_owned(),
             row.layout.to_string(),

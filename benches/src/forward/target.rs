@@ -24,10 +24,6 @@ use crate::servers::{FIRST_PORT, bare};
 /// Connections that come up at once.
 const IN_FLIGHT: usize = 64;
 const JOINING: Duration = Duration::from_secs(60);
-/// Queues are empty when the server's CPU time stands still this long.
-const STILL: Duration = Duration::from_millis(30);
-const STILL_NS: u64 = 2_000_000;
-const DRAIN_ROUNDS: usize = 100;
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ValueEnum)]
@@ -53,8 +49,13 @@ impl Forwarder {
     }
 }
 
+struct Bare {
+    process: ServerProcess,
+    _files: TempDir,
+}
+
 enum Running {
-    Bare(ServerProcess, #[allow(dead_code)] TempDir),
+    Bare(Bare),
     Janus(Box<Janus>),
     Forebay(Box<Forebay>),
 }
@@ -87,6 +88,9 @@ impl Target {
         stream: Stream,
         dataplane: &Path,
     ) -> Result<Self> {
+        if forwarder == Forwarder::Bare && matches!(layout, Layout::Rooms(_)) {
+            bail!("it copies one flow to many and knows no rooms");
+        }
         let addresses = Addresses::of_slot(5 + forwarder as u8);
         let identity = Identity::new()?;
         let publishing = |index| nth(addresses.clients, index);
@@ -97,7 +101,10 @@ impl Target {
                     let files = tempfile::Builder::new().prefix("fb-bench-").tempdir()?;
                     let flows = u16::try_from(layout.copies())?;
                     let process = bare("fan", flows, &addresses, files.path())?;
-                    Running::Bare(process, files)
+                    Running::Bare(Bare {
+                        process,
+                        _files: files,
+                    })
                 }
                 Forwarder::Janus => Running::Janus(Box::new(Janus::start(&addresses)?)),
                 Forwarder::Forebay => {
@@ -188,36 +195,36 @@ impl Target {
     fn warm_up(&mut self) -> Result<()> {
         let first = self.layout.publishers();
         let mut buffer = [0; 2048];
+        let mut heard = vec![false; self.layout.subscribers()];
         let end = Instant::now() + Duration::from_secs(10);
         while Instant::now() < end {
             for publisher in &mut self.publishers {
                 publisher.send()?;
             }
             thread::sleep(Duration::from_millis(20));
-            let mut got = 0;
-            let mut size = 0;
-            for peer in &self.peers[first..] {
-                let mut heard = false;
+            for (peer, heard) in self.peers[first..].iter().zip(&mut heard) {
                 while let Ok(length) = peer.socket.recv(&mut buffer) {
                     if forebay_wire::Protocol::of(&buffer[..length]) == forebay_wire::Protocol::Rtp
                     {
-                        heard = true;
-                        size = length;
+                        *heard = true;
+                        self.arriving = length as u64;
                     }
                 }
-                got += usize::from(heard);
             }
-            if got == self.layout.subscribers() {
-                self.arriving = size as u64;
+            if heard.iter().all(|heard| *heard) {
                 return Ok(());
             }
         }
-        bail!("not every subscriber gets what is published")
+        let deaf = heard.iter().filter(|heard| !**heard).count();
+        bail!(
+            "{deaf} of {} subscribers get nothing of what is published",
+            heard.len()
+        )
     }
 
     fn process(&self) -> &ServerProcess {
         match &self.running {
-            Running::Bare(process, _) => process,
+            Running::Bare(bare) => &bare.process,
             Running::Janus(janus) => &janus.process,
             Running::Forebay(forebay) => &forebay.process,
         }
@@ -248,7 +255,7 @@ impl Target {
             }
             elapsed = started.elapsed();
         }
-        let after = self.drain()?;
+        let after = self.process().settled_cpu_ns()?;
         let arrived = sink.about(self.arriving)?;
         let cpu_ns = after - before;
         Ok(Sample {
@@ -272,20 +279,6 @@ impl Target {
             Running::Forebay(forebay) => forebay.listen(),
             Running::Bare(..) => Ok(()),
         }
-    }
-
-    /// Waits until the server has worked off its queues; returns its CPU time.
-    fn drain(&self) -> Result<u64> {
-        let mut last = self.process().cpu_ns()?;
-        for _ in 0..DRAIN_ROUNDS {
-            thread::sleep(STILL);
-            let now = self.process().cpu_ns()?;
-            if now - last < STILL_NS {
-                return Ok(now);
-            }
-            last = now;
-        }
-        Ok(last)
     }
 }
 

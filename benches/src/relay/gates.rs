@@ -1,10 +1,9 @@
 //! The limits Forebay sets itself, and whether a run kept them.
 
-use serde::Serialize;
-
 use super::Report;
 use super::compare::RowResult;
 use super::overload::OverloadResult;
+use crate::gate::Gate;
 use crate::servers::Kind;
 
 const CPU_LIMIT_NS: f64 = 1200.0;
@@ -22,19 +21,6 @@ const FLAT_GROWTH: f64 = 1.05;
 /// Share of allocations to be answered under overload; requests that find the
 /// device's receive queue full are repeated as RFC 8489 §6.2.1 says.
 const ANSWERED_SHARE: f64 = 0.95;
-
-/// One limit.
-#[derive(Clone, Debug, Serialize)]
-pub struct Gate {
-    /// What is limited.
-    pub name: String,
-    /// The limit, for people.
-    pub limit: String,
-    /// What was measured, for people.
-    pub measured: String,
-    /// Whether it was kept.
-    pub reached: bool,
-}
 
 /// The worst figure of the rows that have one decides.
 fn worst(

@@ -10,7 +10,6 @@ pub mod rows;
 pub mod table;
 pub mod target;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -21,12 +20,12 @@ use serde::Serialize;
 
 use allocations::AllocationResult;
 use compare::{Effort, RowResult};
-use gates::Gate;
 use overload::OverloadResult;
 use rows::Direction;
 use target::Target;
 
-use crate::rig::{Rig, SERVER_CORE};
+use crate::gate::Gate;
+use crate::rig::{self, Rig};
 use crate::servers::Kind;
 
 /// What to run.
@@ -115,7 +114,7 @@ pub fn run(options: &Options) -> Result<Report> {
         "{bar:30} {pos}/{len} {elapsed} {wide_msg}",
     )?);
     let mut report = Report {
-        machine: machine()?,
+        machine: rig::machine()?,
         rows: compare::compare(&rig, &options.servers, &rows, effort, &options.turnd, &bar)?,
         allocations: Vec::new(),
         overload: Vec::new(),
@@ -165,18 +164,4 @@ pub fn profile(kind: Kind, row: &rows::Row, turnd: &Path, file: &Path) -> Result
         sample.rate()
     );
     Ok(())
-}
-
-fn machine() -> Result<String> {
-    let cpus = fs::read_to_string("/proc/cpuinfo")?;
-    let model = cpus
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or_default();
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(format!(
-        "{model}, one core (core {SERVER_CORE}), Linux {}",
-        kernel.trim()
-    ))
 }

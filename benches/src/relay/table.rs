@@ -15,12 +15,7 @@ pub fn plain(report: &Report) -> String {
         let _ = writeln!(text, "{title}\n\n{}", table.plain());
     }
     for gate in &report.gates {
-        let verdict = if gate.reached { "reached" } else { "MISSED " };
-        let _ = writeln!(
-            text,
-            "{verdict}  {}: {}, {}",
-            gate.name, gate.measured, gate.limit
-        );
+        let _ = writeln!(text, "{gate}");
     }
     if report.gates.iter().any(|gate| !gate.reached) {
         text += "\nWhere the time goes: forebay-bench profile --out FILE --payload 172 --burst 8, then \

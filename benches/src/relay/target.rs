@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -17,10 +16,6 @@ use crate::servers::{FIRST_PORT, Kind, Server};
 use crate::turn_client::{CHANNEL, IN_FLIGHT, Session, Step, channel_data, connected_sockets};
 
 const CHANNEL_HEADER: usize = 4;
-/// Queues are empty when the server's CPU time stands still this long.
-const STILL: Duration = Duration::from_millis(30);
-const STILL_NS: u64 = 1_000_000;
-const DRAIN_ROUNDS: usize = 150;
 
 /// What one round showed.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -177,7 +172,7 @@ impl Target {
         let sink = sink(sink_address)?;
         let before = self.server.process.cpu_ns()?;
         let sent = load();
-        let after = self.drain()?;
+        let after = self.server.process.settled_cpu_ns()?;
         let arrived = sink.read(arriving as u64)?;
         let cpu_ns = after - before;
         Ok(Sample {
@@ -212,19 +207,5 @@ impl Target {
             Direction::ClientToPeer if self.session.is_some() => channel_data(CHANNEL, &payload),
             _ => payload,
         }
-    }
-
-    /// Waits until the server has worked off its queues; returns its CPU time.
-    fn drain(&self) -> Result<u64> {
-        let mut last = self.server.process.cpu_ns()?;
-        for _ in 0..DRAIN_ROUNDS {
-            thread::sleep(STILL);
-            let now = self.server.process.cpu_ns()?;
-            if now - last < STILL_NS {
-                return Ok(now);
-            }
-            last = now;
-        }
-        Ok(last)
     }
 }

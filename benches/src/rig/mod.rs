@@ -231,6 +231,24 @@ impl Rig {
     }
 }
 
+/// The CPU, the server's core and the kernel, for people.
+///
+/// # Errors
+/// When `/proc` cannot be read.
+pub fn machine() -> Result<String> {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpus
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or_default();
+    let model = model.trim_start_matches(['\t', ' ', ':']);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    Ok(format!(
+        "{model}, one core (core {SERVER_CORE}), Linux {}",
+        kernel.trim()
+    ))
+}
+
 impl Drop for Rig {
     fn drop(&mut self) {
         cleanup::release();

@@ -5,12 +5,19 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{SERVER_CORE, SERVER_NAMESPACE, cleanup, priority};
+
+/// Queues are empty when the CPU time stands still this long.
+const STILL: Duration = Duration::from_millis(30);
+/// What timers alone may use meanwhile.
+const STILL_NS: u64 = 2_000_000;
+const SETTLING_ROUNDS: usize = 150;
 
 /// A running server process, killed when dropped.
 #[derive(Debug)]
@@ -105,6 +112,23 @@ impl ServerProcess {
                 .context("schedstat of this kernel is not understood")?;
         }
         Ok(total)
+    }
+
+    /// Waits until the server has worked off its queues; returns its CPU time.
+    ///
+    /// # Errors
+    /// As [`ServerProcess::cpu_ns`].
+    pub fn settled_cpu_ns(&self) -> Result<u64> {
+        let mut last = self.cpu_ns()?;
+        for _ in 0..SETTLING_ROUNDS {
+            std::thread::sleep(STILL);
+            let now = self.cpu_ns()?;
+            if now - last < STILL_NS {
+                return Ok(now);
+            }
+            last = now;
+        }
+        Ok(last)
     }
 
     /// Resident user memory, bytes.
