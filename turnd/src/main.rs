@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use forebay_runtime::config::Role;
 use forebay_runtime::service::{Options, Task};
+use forebay_turnd::import_coturn::command as import_coturn;
 
 const SOFTWARE: &str = concat!("forebay-turnd ", env!("CARGO_PKG_VERSION"));
 
@@ -24,8 +25,10 @@ const SOFTWARE: &str = concat!("forebay-turnd ", env!("CARGO_PKG_VERSION"));
 /// new allocations and ends when the old ones have, at the latest after
 /// lifetimes.drain; a second SIGTERM, or SIGINT (Ctrl-C), ends at once.
 #[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment)]
+#[command(version, verbatim_doc_comment, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The configuration file.
     #[arg(
         short,
@@ -43,8 +46,16 @@ struct Arguments {
     print_default: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Verb {
+    ImportCoturn(import_coturn::Arguments),
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Verb::ImportCoturn(import)) = &arguments.verb {
+        return import_coturn::run(import);
+    }
     let options = Options {
         config: arguments.config,
         role: Role::Standalone,

@@ -1,0 +1,3 @@
+//! What `forebay-turnd` does besides serving.
+
+pub mod import_coturn;
