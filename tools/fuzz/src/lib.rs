@@ -8,6 +8,7 @@ mod config;
 mod demux;
 mod dtls;
 mod forwarder;
+mod import_coturn;
 mod ipc;
 mod rtcp;
 mod rtp;
@@ -27,7 +28,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -51,6 +52,10 @@ pub const TARGETS: [Target; 14] = [
     Target {
         name: "forwarder",
         run: forwarder::run,
+    },
+    Target {
+        name: "import_coturn",
+        run: import_coturn::run,
     },
     Target {
         name: "ipc",
