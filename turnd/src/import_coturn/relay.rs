@@ -121,12 +121,10 @@ fn external(work: &mut Work<'_>, addresses: &mut Addresses) -> Vec<(At, IpAddr, 
                 addresses.lines.push(line);
             }
         }
+        let any_is_mapped = !pairs.is_empty() || !alone.is_empty();
         for &default in &work.around.default_addresses {
-            let covered = addresses
-                .ips
-                .iter()
-                .any(|ip| ip.is_ipv4() == default.is_ipv4());
-            if !covered && !(pairs.is_empty() && alone.is_empty()) {
+            let of_its_family = |ip: &IpAddr| ip.is_ipv4() == default.is_ipv4();
+            if any_is_mapped && !addresses.ips.iter().any(of_its_family) {
                 addresses.ips.push(default);
             }
         }
