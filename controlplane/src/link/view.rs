@@ -87,6 +87,7 @@ impl LinkView {
             Transport::Udp => 0,
             Transport::Tcp => 1,
             Transport::Tls => 2,
+            Transport::Dtls => 3,
         });
         let mut urls = Vec::new();
         for listener in &listeners {
@@ -94,6 +95,8 @@ impl LinkView {
                 Transport::Udp => ("turn", "udp"),
                 Transport::Tcp => ("turn", "tcp"),
                 Transport::Tls => ("turns", "tcp"),
+                // No browser speaks it, and some take the URL for a mistake.
+                Transport::Dtls => continue,
             };
             let port = listener.address.port();
             for address in self.public(listener.address.ip()) {

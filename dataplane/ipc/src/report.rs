@@ -123,6 +123,9 @@ pub enum Transport {
     /// TLS over TCP.
     #[n(2)]
     Tls,
+    /// DTLS over UDP.
+    #[n(3)]
+    Dtls,
 }
 
 /// A relay address as bound here and as the world sees it.

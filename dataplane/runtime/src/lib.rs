@@ -3,6 +3,7 @@
 pub mod config;
 pub mod control;
 pub mod dtls;
+pub mod front;
 pub mod metrics;
 pub mod node;
 pub mod service;

@@ -47,8 +47,7 @@ pub enum CredentialsError {
 /// Reads what `[auth]` names. `config_file` is where relative names start when
 /// they are not systemd credentials.
 pub fn load_credentials(auth: &Auth, config_file: &Path) -> Result<Credentials, CredentialsError> {
-    let directory = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let locate = |name: &Path| locate(name, directory.as_deref(), config_file);
+    let locate = |name: &Path| locate(name, config_file);
     let mut credentials = Credentials::default();
     for entry in &auth.secrets {
         let file = locate(&entry.file);
@@ -75,12 +74,13 @@ pub fn load_credentials(auth: &Auth, config_file: &Path) -> Result<Credentials, 
     Ok(credentials)
 }
 
-fn locate(name: &Path, credentials: Option<&Path>, config_file: &Path) -> PathBuf {
+/// A relative name is a systemd credential or lies beside the configuration.
+pub(super) fn locate(name: &Path, config_file: &Path) -> PathBuf {
     if name.is_absolute() {
         return name.to_owned();
     }
-    if let Some(directory) = credentials {
-        let candidate = directory.join(name);
+    if let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") {
+        let candidate = Path::new(&directory).join(name);
         if candidate.exists() {
             return candidate;
         }
@@ -88,7 +88,13 @@ fn locate(name: &Path, credentials: Option<&Path>, config_file: &Path) -> PathBu
     config_file.parent().unwrap_or(Path::new("")).join(name)
 }
 
-fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
+/// A file that not everyone may read.
+pub(super) fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
+    read(file, true)
+}
+
+/// A file of reasonable size; `private`: not everyone may be able to read it.
+pub(super) fn read(file: &Path, private: bool) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
     let unreadable = |error| CredentialsError::Unreadable {
         file: file.to_owned(),
         error,
@@ -103,7 +109,7 @@ fn read_private(file: &Path) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
         });
     }
     let mode = metadata.mode() & 0o7777;
-    if mode & 0o007 != 0 {
+    if private && mode & 0o007 != 0 {
         return Err(CredentialsError::WorldReadable {
             file: file.to_owned(),
             mode,

@@ -1,6 +1,7 @@
 //! The configuration file that `forebay-turnd` and `forebay-dataplane` share,
 //! and the credential files it names.
 
+mod certificate;
 mod credentials;
 mod error;
 mod load;
@@ -8,15 +9,17 @@ mod print;
 mod section;
 mod settings;
 mod validate;
+mod validate_streams;
 mod values;
 
+pub use certificate::{CertificateFiles, Pem};
 pub use credentials::{CredentialsError, load_credentials};
 pub use error::{ConfigError, Problem};
 pub use print::default_text;
 pub use section::{Key, Section};
 pub use settings::{
     Auth, Control, Cores, External, ExternalMedia, Lifetimes, Limits, Listen, Log, Media, Metrics,
-    Peers, Relay, SecretFile, Settings, Sockets,
+    Peers, ProxyProtocol, Relay, SecretFile, Settings, Sockets, Tls,
 };
 pub use values::{LogFormat, Moment, Network, PortRange};
 

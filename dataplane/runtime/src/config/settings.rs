@@ -20,6 +20,12 @@ section! {
         cores: Cores = Cores::default(), table Cores;
         /// Where clients come in.
         listen: Listen = Listen::default(), table Listen;
+        /// Certificate of `listen.tls` and `listen.dtls`, and what becomes of
+        /// HTTPS on the same port.
+        tls: Tls = Tls::default(), table Tls;
+        /// Load balancers in front of the TCP and TLS addresses that tell the
+        /// client's address by the PROXY protocol.
+        proxy_protocol: ProxyProtocol = ProxyProtocol::default(), table ProxyProtocol;
         /// Addresses and ports handed out to clients.
         relay: Relay = Relay::default(), table Relay;
         /// Who may allocate. Without a secret or a users file nobody could tell
@@ -70,6 +76,59 @@ section! {
         /// the host has it) IPv6.
         #[serde(skip_serializing_if = "Option::is_none")]
         udp: Option<Vec<SocketAddr>> = None, example "[\"0.0.0.0:3478\", \"[::]:3478\"]";
+        /// TCP addresses, for clients whose network lets no UDP through; port
+        /// 3478 is usual: ["0.0.0.0:3478", "[::]:3478"].
+        tcp: Vec<SocketAddr> = Vec::new();
+        /// TLS addresses (TLS 1.2 and 1.3 over TCP); port 5349 is usual, 443
+        /// gets through most firewalls: ["0.0.0.0:443", "[::]:443"]. Whether a
+        /// client speaks TLS or not is seen from its first byte, on these and
+        /// on the TCP addresses alike.
+        tls: Vec<SocketAddr> = Vec::new();
+        /// DTLS addresses (DTLS 1.2 and 1.3 over UDP); port 5349 is usual.
+        dtls: Vec<SocketAddr> = Vec::new();
+    }
+}
+
+section! {
+    /// TLS and DTLS.
+    pub struct Tls {
+        /// Certificate chain, PEM, the server's own first. DTLS needs one with
+        /// an ECDSA key (P-256 or P-384). A relative name is looked up among
+        /// systemd credentials first, then beside this file. Looked at every
+        /// few seconds: a renewed certificate is in use without a restart.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        certificate: Option<PathBuf> = None, example "\"/etc/forebay/tls.crt\"";
+        /// Its private key, PEM. Must not be readable by everyone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<PathBuf> = None, example "\"/etc/forebay/tls.key\"";
+        /// A web server that gets, decrypted and over plain TCP, everything on
+        /// a TLS connection that is not TURN: TURN and HTTPS share port 443.
+        /// Omitted: such visitors get one line of text.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        backend: Option<SocketAddr> = None, example "\"127.0.0.1:8080\"";
+        /// Whether the backend understands HTTP/2 without TLS too (h2c with
+        /// prior knowledge).
+        backend_http2: bool = false;
+        /// Server names (SNI) whose TLS connections are ours. Empty: all. A
+        /// client that names another one is passed on undecrypted, see below.
+        names: Vec<String> = Vec::new();
+        /// A TLS server that gets, undecrypted, the connections for other
+        /// names than those above. Omitted: they are refused.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        passthrough: Option<SocketAddr> = None, example "\"127.0.0.1:8443\"";
+        /// How long a connection to the backend may be silent.
+        #[serde(with = "humantime_serde")]
+        backend_idle: Duration = Duration::from_secs(120);
+    }
+}
+
+section! {
+    /// The PROXY protocol.
+    pub struct ProxyProtocol {
+        /// Networks of load balancers. A connection from there must begin with
+        /// a header of version 1 or 2, before TLS too, and is refused without
+        /// one; headers from anywhere else are refused.
+        from: Vec<Network> = Vec::new();
     }
 }
 
@@ -168,6 +227,22 @@ section! {
         /// What may wait for one TCP or TLS client to take it, bytes. What is
         /// relayed to it beyond that is dropped.
         stream_output: usize = 256 << 10;
+        /// TLS and DTLS handshakes, and TCP connections that begin with TURN,
+        /// per second; four times as many at once after a pause.
+        handshakes_per_second: u32 = 1000;
+        /// The same for one source prefix (IPv4 /24, IPv6 /56).
+        handshakes_per_source: u32 = 100;
+        /// TCP and TLS connections that have not shown yet what they want, and
+        /// DTLS handshakes under way.
+        half_open: u32 = 4096;
+        /// The same for one source prefix.
+        half_open_per_source: u32 = 512;
+        /// How long they may take to do so.
+        #[serde(with = "humantime_serde")]
+        handshake_timeout: Duration = Duration::from_secs(10);
+        /// Connections that are passed on to `tls.backend` and
+        /// `tls.passthrough`, or answered in their stead, at once.
+        web_connections: u32 = 1024;
     }
 }
 

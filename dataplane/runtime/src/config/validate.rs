@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Role;
 use super::settings::Settings;
+use super::validate_streams::streams;
 
 /// Problems as dotted key and message.
 pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, String)> {
@@ -14,6 +15,7 @@ pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, St
     sizes(settings, &mut found);
     times(settings, &mut found);
     media(settings, role, &mut found);
+    streams(settings, &mut found);
     found
 }
 

@@ -13,7 +13,8 @@ use forebay_ipc::{
 };
 
 use super::client::{Audience, Client};
-use crate::node::{Media, Node};
+use crate::node::{Media, Node, Plan};
+use crate::streams::ClientTransport;
 
 /// Pages sent to one client before the control thread looks elsewhere.
 const PAGES_PER_TURN: usize = 16;
@@ -213,10 +214,7 @@ fn begin(node: &Node, in_force: InForce) -> SnapshotBegin {
     let plan = node.plan();
     let ports = plan.port_range();
     SnapshotBegin {
-        listeners: List::truncated(plan.listen.iter().map(|&address| Listener {
-            transport: Transport::Udp,
-            address,
-        })),
+        listeners: List::truncated(listeners(plan)),
         relays: List::truncated(plan.relays.iter().map(|relay| Relay {
             local: relay.local,
             public: relay.public,
@@ -230,6 +228,22 @@ fn begin(node: &Node, in_force: InForce) -> SnapshotBegin {
         drain: drain_progress(node),
         certificate: node.media().map(Media::certificate),
     }
+}
+
+fn listeners(plan: &Plan) -> impl Iterator<Item = Listener> + '_ {
+    let udp = plan.listen.iter().map(|&address| Listener {
+        transport: Transport::Udp,
+        address,
+    });
+    let front = plan.front.iter().map(|&(transport, address)| Listener {
+        transport: match transport {
+            ClientTransport::Tcp => Transport::Tcp,
+            ClientTransport::Tls => Transport::Tls,
+            ClientTransport::Dtls => Transport::Dtls,
+        },
+        address,
+    });
+    udp.chain(front)
 }
 
 fn worker(node: &Node, index: usize) -> Worker {

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::process;
+use super::{front, process};
 use crate::node::{Readiness, Status};
 
 /// Which text format a scrape asked for.
@@ -113,6 +113,9 @@ impl Collector for StatusCollector {
         self.node(&mut encoder)?;
         self.credentials(&mut encoder)?;
         self.handshakes(&mut encoder)?;
+        if let Some(tally) = self.0.front() {
+            front::encode(tally, &mut encoder)?;
+        }
         process::encode(&mut encoder)
     }
 }
@@ -305,7 +308,7 @@ fn labels(definition: &Definition, worker: usize) -> Vec<(&'static str, String)>
     labels
 }
 
-fn put(encoder: MetricEncoder<'_>, kind: Kind, value: u64) -> fmt::Result {
+pub(super) fn put(encoder: MetricEncoder<'_>, kind: Kind, value: u64) -> fmt::Result {
     match kind {
         Kind::Counter => ConstCounter::new(value).encode(encoder),
         Kind::Gauge => ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(encoder),

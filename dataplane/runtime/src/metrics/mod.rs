@@ -1,6 +1,7 @@
 //! Metrics and health over HTTP, on a thread of its own.
 
 mod exposition;
+mod front;
 mod process;
 mod server;
 

@@ -17,10 +17,12 @@ use tracing::{info, warn};
 pub use host::{Host, can_bind};
 pub use media::{Declined, Load, Media, MediaRegistry};
 pub use plan::{MediaPlan, Plan, PlanError};
+pub(crate) use registry::unix_seconds;
 pub use registry::{Change, Registry};
 pub use status::{Loaded, Readiness, Status};
 
 use crate::config::Settings;
+use crate::front::{Certificates, Front, FrontSockets};
 use crate::streams::StreamLimits;
 use crate::worker::listen::ListenOptions;
 use crate::worker::preflight::{self, Need};
@@ -39,6 +41,7 @@ pub struct Node {
     plan: Plan,
     registry: Registry,
     media: Option<Media>,
+    front: Option<Front>,
     status: Arc<Status>,
     credentials: Arc<Credentials>,
     policy: Arc<PeerPolicy>,
@@ -53,6 +56,7 @@ impl Node {
         settings: &Settings,
         plan: Plan,
         credentials: Option<Credentials>,
+        certificates: Option<Arc<Certificates>>,
         software: &'static str,
     ) -> Result<Self, StartError> {
         let workers = plan.cores.len();
@@ -68,6 +72,7 @@ impl Node {
 
         let media = Media::start(settings, &plan)?;
         let mut media_sockets = open_media(settings, &plan)?;
+        let front_sockets = FrontSockets::open(settings)?;
         let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         let options = ListenOptions {
             receive_buffer: settings.sockets.receive_buffer,
@@ -131,6 +136,16 @@ impl Node {
             }
         }
 
+        let mailers = handles.iter().map(WorkerHandle::mailer).collect();
+        let room = handles.len() * usize::try_from(plan.streams).unwrap_or(usize::MAX);
+        let front = match Front::start(settings, front_sockets, certificates, mailers, room) {
+            Ok(front) => front,
+            Err(error) => {
+                stop_all(handles);
+                return Err(error);
+            }
+        };
+
         let pages = handles
             .iter()
             .map(|handle| Arc::clone(handle.stats()))
@@ -140,6 +155,9 @@ impl Node {
             media.connect(&handles);
             status.set_handshakes(media.handshakes());
         }
+        if let Some(front) = &front {
+            status.set_front(front.tally());
+        }
         if loaded {
             status.set_loaded(&credentials);
         }
@@ -148,6 +166,7 @@ impl Node {
             plan,
             registry: Registry::default(),
             media,
+            front,
             status,
             credentials,
             policy,
@@ -221,6 +240,12 @@ impl Node {
         self.tell(&WorkerCommand::SetPolicy(Arc::clone(&policy)))?;
         self.policy = policy;
         Ok(())
+    }
+
+    /// What is in front of the workers; `None` where clients come over UDP
+    /// alone.
+    pub fn front(&self) -> Option<&Front> {
+        self.front.as_ref()
     }
 
     /// The credentials in force.
@@ -311,9 +336,11 @@ impl Node {
         }
     }
 
-    /// Whether a worker left its loop although nobody told it to.
+    /// Whether a worker, or a thread in front of them, left its loop although
+    /// nobody told it to.
     pub fn has_failed(&self) -> bool {
-        let failed = self.workers.iter().any(WorkerHandle::is_finished);
+        let failed = self.workers.iter().any(WorkerHandle::is_finished)
+            || self.front.as_ref().is_some_and(Front::has_failed);
         if failed {
             self.status.set_failed();
         }
@@ -321,7 +348,9 @@ impl Node {
     }
 
     /// Ends all workers and waits for them.
-    pub fn stop(self) -> Result<(), WorkerFailed> {
+    pub fn stop(mut self) -> Result<(), WorkerFailed> {
+        // It would hand connections to workers that are gone.
+        drop(self.front.take());
         stop_all(self.workers).map_or(Ok(()), Err)
     }
 

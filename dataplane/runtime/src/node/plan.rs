@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::host::Host;
 use crate::config::{Peers, Settings};
+use crate::streams::ClientTransport;
 use crate::worker::media_sockets::port_of;
 
 /// Relay sockets of one worker that may be closing while their successors are
@@ -40,6 +41,8 @@ pub struct Plan {
     pub ports: Vec<Vec<u16>>,
     /// One worker's TURN server.
     pub turn: Config,
+    /// Listening addresses of other clients, with what is spoken there.
+    pub front: Vec<(ClientTransport, SocketAddr)>,
     /// Socket ids of one worker: listeners, relays given out, ready and closing.
     pub sockets: u32,
     /// Connections of clients one worker may have.
@@ -94,7 +97,13 @@ impl Plan {
         };
         let relays = relays(settings, host, &mut chosen)?;
         let media = media(settings, &relays, workers)?;
-        let ports = deal_ports(settings, &listen, media.as_ref(), workers)?;
+        let front = front(settings);
+        let ours: Vec<SocketAddr> = listen
+            .iter()
+            .copied()
+            .chain(front.iter().map(|(_, address)| *address))
+            .collect();
+        let ports = deal_ports(settings, &ours, media.as_ref(), workers)?;
         let capacity = capacity(settings, workers, ports.iter().map(Vec::len).sum());
         let families = families(&relays);
         let ready = u32::try_from(settings.relay.ready * families).unwrap_or(u32::MAX);
@@ -106,17 +115,18 @@ impl Plan {
             .saturating_add(CLOSING);
         let mut never = Vec::new();
         // A policy reads port 0 as every port, which would close our relays too.
-        let own = listen.iter().copied().chain(settings.metrics.listen);
+        let own = ours.into_iter().chain(settings.metrics.listen);
         for address in own.filter(|address| address.port() != 0) {
             own_address(address, &relays, host, &mut never);
         }
         Ok(Self {
             sockets,
-            streams: streams(settings, workers),
+            streams: streams(settings, &front, workers),
             cores,
             listen,
             ports,
             turn: turn_config(settings, capacity, sockets),
+            front,
             media,
             chosen,
             never,
@@ -291,8 +301,23 @@ fn media(
     }))
 }
 
-/// A worker's share of the connections.
-fn streams(settings: &Settings, workers: usize) -> u32 {
+fn front(settings: &Settings) -> Vec<(ClientTransport, SocketAddr)> {
+    let listen = &settings.listen;
+    [
+        (ClientTransport::Tcp, &listen.tcp),
+        (ClientTransport::Tls, &listen.tls),
+        (ClientTransport::Dtls, &listen.dtls),
+    ]
+    .into_iter()
+    .flat_map(|(transport, list)| list.iter().map(move |address| (transport, *address)))
+    .collect()
+}
+
+/// A worker's share of the connections; none where none can come.
+fn streams(settings: &Settings, front: &[(ClientTransport, SocketAddr)], workers: usize) -> u32 {
+    if front.is_empty() {
+        return 0;
+    }
     let workers = u32::try_from(workers).unwrap_or(u32::MAX);
     settings.limits.streams.div_ceil(workers)
 }

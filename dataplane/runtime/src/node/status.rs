@@ -8,6 +8,7 @@ use forebay_turn::Credentials;
 
 use super::registry::unix_seconds;
 use crate::dtls::Handshakes;
+use crate::front;
 use crate::worker::StatsPage;
 
 /// Shared by the control thread, which writes, and the metrics thread, which
@@ -34,6 +35,8 @@ pub struct Status {
     loaded: Mutex<Option<Loaded>>,
     /// Unset where media is off. Weak: the threads end with the node.
     handshakes: OnceLock<Weak<Handshakes>>,
+    /// Unset where clients come over UDP alone.
+    front: OnceLock<Arc<front::Tally>>,
 }
 
 /// Which credentials are in force; no key material.
@@ -76,6 +79,7 @@ impl Status {
             failed: AtomicBool::new(false),
             loaded: Mutex::new(None),
             handshakes: OnceLock::new(),
+            front: OnceLock::new(),
         }
     }
 
@@ -125,6 +129,16 @@ impl Status {
     pub(super) fn set_handshakes(&self, handshakes: &Arc<Handshakes>) {
         // Set once, at start.
         let _ = self.handshakes.set(Arc::downgrade(handshakes));
+    }
+
+    /// What was counted in front of the workers, where anything is.
+    pub fn front(&self) -> Option<&front::Tally> {
+        self.front.get().map(Arc::as_ref)
+    }
+
+    pub(super) fn set_front(&self, tally: &Arc<front::Tally>) {
+        // Set once, at start.
+        let _ = self.front.set(Arc::clone(tally));
     }
 
     pub(super) fn set_draining(&self) {

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 
 use super::{Options, ServiceError};
-use crate::config::{Role, Settings, load_credentials};
+use crate::config::{CertificateFiles, Role, Settings, load_credentials};
+use crate::front::{CertificateError, Pair, label};
 use crate::node::{Host, Plan, can_bind};
+use crate::streams::ClientTransport;
 
 /// Validates configuration, credential files and addresses, and tells what
 /// would be started, a line each.
@@ -18,6 +20,17 @@ pub(super) fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
             credentials.secrets.len(),
             credentials.users.len()
         ));
+    }
+    if let Some(files) = CertificateFiles::of(&settings.tls, &options.config) {
+        let pem = files.read().map_err(CertificateError::from)?;
+        let pair = Pair::new(&pem, &files, !settings.listen.dtls.is_empty())?;
+        lines.push(match pair.days_left() {
+            days if days < 0 => format!(
+                "the certificate in {} is over; renew it",
+                files.certificate.display()
+            ),
+            days => format!("certificate good for {days} days"),
+        });
     }
     let plan = Plan::new(&settings, &Host::survey()).map_err(|error| ServiceError::Plan {
         file: options.config.clone(),
@@ -33,6 +46,10 @@ pub(super) fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
     for address in &plan.listen {
         bindable("listen.udp", address.ip())?;
         lines.push(format!("listens on udp {address}"));
+    }
+    for (transport, address) in &plan.front {
+        bindable(key_of(*transport), address.ip())?;
+        lines.push(format!("listens on {} {address}", label(*transport)));
     }
     for relay in &plan.relays {
         bindable("relay.addresses", relay.local)?;
@@ -73,4 +90,12 @@ pub(super) fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
     ));
     lines.extend(plan.chosen.iter().cloned());
     Ok(lines)
+}
+
+fn key_of(transport: ClientTransport) -> &'static str {
+    match transport {
+        ClientTransport::Tcp => "listen.tcp",
+        ClientTransport::Tls => "listen.tls",
+        ClientTransport::Dtls => "listen.dtls",
+    }
 }

@@ -21,6 +21,7 @@ pub use command::Task;
 
 use crate::config::{ConfigError, CredentialsError, Role, Settings, load_credentials};
 use crate::control::{ControlServer, Identity};
+use crate::front::{self, CertificateError, Certificates};
 use crate::metrics::{MetricsServer, ServeError};
 use crate::node::{Host, Node, Plan, PlanError};
 use crate::worker::{StartError, WorkerFailed};
@@ -53,6 +54,9 @@ pub enum ServiceError {
     /// A credential file cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+    /// The certificate cannot be used.
+    #[error("`tls`: {0}")]
+    Certificate(#[from] CertificateError),
     /// The host cannot do what the configuration asks.
     #[error("{file}: {error}", file = file.display())]
     Plan {
@@ -98,11 +102,12 @@ fn run(settings: Settings, options: &Options) -> Result<(), ServiceError> {
         Role::Standalone => Some(load_credentials(&settings.auth, &options.config)?),
         Role::Controlled => None,
     };
+    let certificates = Certificates::of(&settings, &options.config)?;
     let plan = Plan::new(&settings, &Host::survey()).map_err(|error| ServiceError::Plan {
         file: options.config.clone(),
         error,
     })?;
-    let mut node = Node::start(&settings, plan, credentials, options.software)?;
+    let mut node = Node::start(&settings, plan, credentials, certificates, options.software)?;
     let served = serve(settings, options, &mut node, &mut signals);
     let stopped = node.stop();
     served?;
@@ -127,6 +132,9 @@ fn serve(
     let mut systemd = systemd::Notifier::new();
     for address in &node.plan().listen {
         info!("listening on udp {address}");
+    }
+    for (transport, address) in &node.plan().front {
+        info!("listening on {} {address}", front::label(*transport));
     }
     systemd.ready();
 

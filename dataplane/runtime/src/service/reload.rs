@@ -8,7 +8,8 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::{Options, ServiceError};
-use crate::config::{Role, Settings, load_credentials};
+use crate::config::{CertificateFiles, Role, Settings, load_credentials};
+use crate::front::Front;
 use crate::node::Node;
 use crate::worker::MailboxFull;
 
@@ -83,8 +84,25 @@ impl<'a> Reload<'a> {
                 new.peers.deny.len()
             );
         }
+        self.certificate(node, &new)?;
         self.settings.lifetimes.drain = new.lifetimes.drain;
         Ok(self.settings.differences(&new))
+    }
+}
+
+impl Reload<'_> {
+    /// The certificate's files, or other ones, right now. Where none was in
+    /// use TLS is not set up, which takes a restart.
+    fn certificate(&mut self, node: &Node, new: &Settings) -> Result<(), ServiceError> {
+        let certificates = node.front().and_then(Front::certificates);
+        let files = CertificateFiles::of(&new.tls, &self.options.config);
+        if let (Some(certificates), Some(files)) = (certificates, files) {
+            certificates.reload(files)?;
+            let ours = &mut self.settings.tls;
+            ours.certificate.clone_from(&new.tls.certificate);
+            ours.key.clone_from(&new.tls.key);
+        }
+        Ok(())
     }
 }
 
