@@ -27,24 +27,37 @@ pub struct Media {
 }
 
 impl Media {
-    /// Takes a session out with what depends on it.
-    pub(super) fn remove_session(&mut self, key: SessionKey) {
+    /// Takes a session out with what depends on it, which is returned.
+    pub(super) fn remove_session(&mut self, key: SessionKey) -> Vec<Item> {
         self.sessions.remove(&key);
-        let tracks: Vec<_> = self
-            .tracks
-            .values()
-            .filter(|track| track.session == key)
-            .map(|track| track.key)
-            .collect();
-        for track in tracks {
-            self.remove_track(track);
-        }
-        self.subscriptions.retain(|_, s| s.session != key);
+        let tracks = self.tracks.extract_if(.., |_, track| track.session == key);
+        let mut dependent: Vec<_> = tracks.map(|(track, _)| Item::Track(track)).collect();
+        let subscriptions = self.subscriptions.extract_if(.., |_, subscription| {
+            subscription.session == key || dependent.contains(&Item::Track(subscription.track))
+        });
+        let subscriptions: Vec<_> = subscriptions.map(|(s, _)| Item::Subscription(s)).collect();
+        dependent.extend(subscriptions);
+        dependent
     }
 
-    fn remove_track(&mut self, key: TrackKey) {
+    fn remove_track(&mut self, key: TrackKey) -> Vec<Item> {
         self.tracks.remove(&key);
-        self.subscriptions.retain(|_, s| s.track != key);
+        let subscriptions = self.subscriptions.extract_if(.., |_, s| s.track == key);
+        subscriptions.map(|(s, _)| Item::Subscription(s)).collect()
+    }
+
+    /// Whether the item goes when `parent` goes.
+    fn depends(&self, item: Item, parent: Item) -> bool {
+        match item {
+            Item::Session(_) => false,
+            Item::Track(key) => {
+                (self.tracks.get(&key)).is_some_and(|track| Item::Session(track.session) == parent)
+            }
+            Item::Subscription(key) => self.subscriptions.get(&key).is_some_and(|s| {
+                [Item::Session(s.session), Item::Track(s.track)].contains(&parent)
+                    || self.depends(Item::Track(s.track), parent)
+            }),
+        }
     }
 }
 
@@ -154,13 +167,15 @@ impl Reconciler {
 
     /// No longer wants a session, nor what depends on it.
     pub fn drop_session(&mut self, key: SessionKey) {
-        self.desired.remove_session(key);
+        let dependent = self.desired.remove_session(key);
+        self.unwant_strays(dependent, Item::Session(key));
         self.unwant(Item::Session(key));
     }
 
     /// No longer wants a track, nor its subscriptions.
     pub fn drop_track(&mut self, key: TrackKey) {
-        self.desired.remove_track(key);
+        let dependent = self.desired.remove_track(key);
+        self.unwant_strays(dependent, Item::Track(key));
         self.unwant(Item::Track(key));
     }
 
@@ -226,18 +241,30 @@ impl Reconciler {
         self.refused.remove(&item);
         self.dirty.insert(item);
         if self.unwanted.remove(&item) {
-            // It would have taken along what is still not wanted.
-            let tracks = self.known.tracks.values();
-            let tracks = tracks.filter(|t| Item::Session(t.session) == item);
-            let tracks = tracks.filter(|t| !self.desired.tracks.contains_key(&t.key));
-            self.unwanted.extend(tracks.map(|t| Item::Track(t.key)));
-            let subscriptions = self
-                .known
-                .subscriptions
-                .values()
-                .filter(|s| !self.desired.subscriptions.contains_key(&s.key));
-            self.unwanted
-                .extend(subscriptions.map(|s| Item::Subscription(s.key)));
+            self.unwant_leftovers(item);
+        }
+    }
+
+    /// What the data plane has of an item that stays after all, and that its
+    /// removal would have taken along.
+    fn unwant_leftovers(&mut self, item: Item) {
+        let tracks = self.known.tracks.keys().copied().map(Item::Track);
+        let subscriptions = self.known.subscriptions.keys().copied();
+        let leftovers: Vec<_> = tracks
+            .chain(subscriptions.map(Item::Subscription))
+            .filter(|left| self.known.depends(*left, item) && !self.wants(*left))
+            .collect();
+        self.unwanted.extend(leftovers);
+    }
+
+    /// What is not wanted any more since `parent` is not, and would survive
+    /// it: the data plane has it, or is about to have it, under another parent,
+    /// whose key was wanted anew meanwhile.
+    fn unwant_strays(&mut self, items: Vec<Item>, parent: Item) {
+        for item in items {
+            if !self.known.depends(item, parent) {
+                self.unwant(item);
+            }
         }
     }
 
@@ -327,7 +354,7 @@ impl Reconciler {
     }
 
     /// The command that makes or changes the item, once what it depends on
-    /// exists.
+    /// exists, and no answer about that is awaited: it may be going.
     fn making(&self, item: Item) -> Option<(Sent, Command)> {
         match item {
             Item::Session(key) => {
@@ -336,14 +363,18 @@ impl Reconciler {
             }
             Item::Track(key) => {
                 let track = self.desired.tracks.get(&key)?;
-                self.known.sessions.get(&track.session)?;
+                self.settled_session(track.session)?;
                 let track = Box::new(track.clone());
                 Some((Sent::Track(track.clone()), Command::SetTrack(track)))
             }
             Item::Subscription(key) => {
                 let subscription = self.desired.subscriptions.get(&key)?;
-                self.known.sessions.get(&subscription.session)?;
-                self.known.tracks.get(&subscription.track)?;
+                self.settled_session(subscription.session)?;
+                let track = self.known.tracks.get(&subscription.track)?;
+                self.settled_session(track.session)?;
+                if self.flying.contains(&Item::Track(track.key)) {
+                    return None;
+                }
                 let subscription = Box::new(subscription.clone());
                 Some((
                     Sent::Subscription(subscription.clone()),
@@ -351,6 +382,12 @@ impl Reconciler {
                 ))
             }
         }
+    }
+
+    /// A session that is there and stays.
+    fn settled_session(&self, key: SessionKey) -> Option<&MediaSession> {
+        let session = self.known.sessions.get(&key)?;
+        (!self.flying.contains(&Item::Session(key))).then_some(session)
     }
 
     /// The data plane answered.
@@ -380,7 +417,12 @@ impl Reconciler {
                 }
             }
             (Outcome::Done | Outcome::NotFound, Sent::Removal(item)) => self.gone(item),
-            (Outcome::Busy, _) => self.busy = true,
+            (Outcome::Busy, sent) => {
+                self.busy = true;
+                if matches!(sent, Sent::Removal(_)) && self.wants(item) {
+                    self.unwant_leftovers(item);
+                }
+            }
             _ => {
                 self.refused.insert(item);
                 return Settled::Refused(item);
