@@ -13,7 +13,7 @@ run: ## start data plane and control plane on this machine, print page, TURN url
 test: ## everything: format, lints, structure, unit, property, fuzz corpus, simulator, real clients, browser
 	./scripts/install-test-parts
 	$(MAKE) --no-print-directory lint
-	$(CARGO) build --workspace --bins
+	$(CARGO) build --workspace --bins --tests
 	$(CARGO) test --workspace
 
 lint: ## format, clippy and structure

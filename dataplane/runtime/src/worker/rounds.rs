@@ -191,7 +191,8 @@ impl Worker {
     fn round(&mut self) -> Result<(), RingFailed> {
         let wait = self.wait();
         let state = &mut self.state;
-        self.ring.enter(&state.tx.headers, sends(&state.tx), wait)?;
+        let sends = sends(&state.tx, &self.sockets.wildcards);
+        self.ring.enter(&state.tx.headers, sends, wait)?;
         self.reap();
         self.resend()?;
         let state = &mut self.state;
@@ -315,7 +316,7 @@ impl Worker {
                 continue;
             };
             counts.gso_retries += 1;
-            resend.split(tx, transmit);
+            resend.split(tx, transmit, &self.sockets.wildcards);
             self.ring.enter(&tx.headers, resend.sends(), Wait::Not)?;
             self.shard.lower_max_segment(segment);
         }
@@ -396,8 +397,8 @@ impl Worker {
     #[cold]
     fn go_on(&mut self) -> Result<Progress, RingFailed> {
         let state = &mut self.state;
-        self.ring
-            .enter(&state.tx.headers, sends(&state.tx), Wait::Not)?;
+        let sends = sends(&state.tx, &self.sockets.wildcards);
+        self.ring.enter(&state.tx.headers, sends, Wait::Not)?;
         self.reap();
         self.resend()?;
         let state = &mut self.state;

@@ -20,6 +20,7 @@ use forebay_wire::clock::Instant;
 
 use super::relay_ports::RelayPorts;
 use super::tag::{GENERATION, Tag};
+use super::transmit::Wildcards;
 
 /// Slots of the file table.
 pub(super) const fn files(sockets: usize, listeners: usize) -> usize {
@@ -129,6 +130,7 @@ pub(super) struct Sockets {
     paused_until: Instant,
     /// Where the search for a relay address of each family goes on.
     turn: [usize; 2],
+    pub(super) wildcards: Wildcards,
     /// Relays opened since the worker started.
     pub(super) opened: u64,
     pub(super) open_errors: u64,
@@ -179,6 +181,7 @@ impl Sockets {
             ended: VecDeque::with_capacity(sockets as usize + listeners.len()),
             paused_until: Instant::default(),
             turn: [0; 2],
+            wildcards: Wildcards::among(listeners),
             opened: 0,
             open_errors: 0,
             listening: Drops::default(),

@@ -1,8 +1,11 @@
 //! The shard's transmits as sends of the ring, and the datagrams of a GSO send
 //! the kernel refused, one by one.
 
+use std::net::IpAddr;
+
 use forebay_engine::{Arena, Piece, Transmit, TxBatch};
 use forebay_sys::send;
+use forebay_turn::SocketId;
 
 use super::tag::Tag;
 
@@ -44,24 +47,48 @@ impl Iterator for Pieces<'_> {
 }
 
 /// The whole batch.
-pub(super) fn sends(batch: &TxBatch) -> impl Iterator<Item = (send::Send, Pieces<'_>)> {
+pub(super) fn sends<'a>(
+    batch: &'a TxBatch,
+    wildcards: &Wildcards,
+) -> impl Iterator<Item = (send::Send, Pieces<'a>)> {
     batch.transmits.iter().enumerate().map(|(index, transmit)| {
         let tag = Tag::Send {
             transmit: index as u32,
         };
-        let mut send = single(transmit, tag);
+        let mut send = single(transmit, wildcards, tag);
         send.segment = transmit.segment;
         (send, Pieces::of(batch, transmit))
     })
 }
 
-fn single(transmit: &Transmit, tag: Tag) -> send::Send {
+/// Which listening sockets are bound to no address of their own and have to be
+/// told the source of every datagram. The others are not: a control message
+/// makes a single datagram's send a `sendmsg` instead of a `sendto`, about a
+/// twentieth of its cost.
+#[derive(Debug)]
+pub(super) struct Wildcards(Box<[bool]>);
+
+impl Wildcards {
+    /// Of the listening sockets, in the order of their ids.
+    pub(super) fn among(listeners: &[IpAddr]) -> Self {
+        Self(listeners.iter().map(IpAddr::is_unspecified).collect())
+    }
+
+    #[inline]
+    fn contain(&self, socket: SocketId) -> bool {
+        self.0.get(socket.0 as usize).is_some_and(|wild| *wild)
+    }
+}
+
+fn single(transmit: &Transmit, wildcards: &Wildcards, tag: Tag) -> send::Send {
     send::Send {
         // Listening and relay sockets stand in the file table at their id.
         file: transmit.socket.0,
         tag: tag.pack(),
         destination: transmit.destination,
-        source: transmit.source,
+        source: transmit
+            .source
+            .filter(|_| wildcards.contain(transmit.socket)),
         segment: None,
         ecn: transmit.ecn.0,
     }
@@ -78,10 +105,10 @@ pub(super) struct Resend {
 
 impl Resend {
     /// Cuts a refused GSO send at its segment size.
-    pub(super) fn split(&mut self, batch: &TxBatch, transmit: &Transmit) {
+    pub(super) fn split(&mut self, batch: &TxBatch, transmit: &Transmit, wildcards: &Wildcards) {
         self.pieces.clear();
         self.datagrams.clear();
-        let send = single(transmit, Tag::Resend);
+        let send = single(transmit, wildcards, Tag::Resend);
         let segment = u32::from(transmit.segment.unwrap_or(u16::MAX)).max(1);
         let mut room = segment;
         for mut piece in Pieces::of(batch, transmit) {
