@@ -74,6 +74,8 @@ impl EncodeLabelValue for Reason {
             Deletion::ClosedByClient => "closed_by_client",
             Deletion::Administrative => "administrative",
             Deletion::Disconnected => "disconnected",
+            Deletion::Unseen => "unseen",
+            Deletion::Stopped => "stopped",
         };
         EncodeLabelValue::encode(&name, encoder)
     }
@@ -242,6 +244,8 @@ impl Metrics {
             Deletion::ClosedByClient,
             Deletion::Administrative,
             Deletion::Disconnected,
+            Deletion::Unseen,
+            Deletion::Stopped,
         ] {
             let _ = self.ended.get_or_create(&EndedLabels {
                 reason: Reason(reason),

@@ -226,6 +226,7 @@ fn readiness_tells_what_is_missing() {
         .push(FromDataplane::Drain(DrainProgress {
             remaining: 5,
             seconds_left: 9,
+            at_most: 0,
         }));
     until("the drain", || {
         control

@@ -77,7 +77,7 @@ fn next(session: &mut Session) -> (u32, Option<u64>) {
             command: Command::SetCredentials(set),
         } => (id, Some(set.generation.0)),
         ToDataplane::Command { id, .. } => (id, None),
-        ToDataplane::Hello(_) => panic!("a second hello"),
+        other => panic!("neither hello nor list of sessions: {other:?}"),
     }
 }
 

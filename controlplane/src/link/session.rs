@@ -355,6 +355,9 @@ impl Session {
             ) => {
                 return Err(SessionError::OutOfOrder("a part of a snapshot"));
             }
+            (FromDataplane::Sessions(_) | FromDataplane::Reloaded(_), _) => {
+                return Err(SessionError::OutOfOrder("an answer nobody asked for"));
+            }
             (_, Phase::BeforeSnapshot) => {
                 return Err(SessionError::OutOfOrder("an event before its snapshot"));
             }

@@ -258,6 +258,7 @@ fn answer(peer: &Connection, message: ToDataplane, scene: &mut Scene, buffer: &m
                 text: Text::new(text).unwrap(),
             }))
         }
+        ToDataplane::Sessions { .. } => panic!("a control plane lists no sessions"),
     }
 }
 

@@ -179,7 +179,10 @@ fn a_drain_by_the_controller_ends_the_process() {
     controller.command(credentials(1, &[("a", "north")]));
     assert!(plane.allocates("north"));
     assert_eq!(
-        controller.command(Command::Drain { within_seconds: 3 }),
+        controller.command(Command::Drain {
+            within_seconds: Some(3),
+            at_most: 0,
+        }),
         Outcome::Done
     );
     let FromDataplane::Drain(progress) =

@@ -11,12 +11,12 @@ pub enum Command {
     /// Cancel receives on this relay socket, close it, return its port. The id
     /// may be offered again only when no packet of the old socket can follow.
     CloseRelay(SocketId),
-    /// An allocation was made (five-tuple client, relayed address, username).
+    /// An allocation was made (five-tuple, relayed address, username).
     Created {
         /// Slot and generation.
         allocation: forebay_turn::AllocationId,
-        /// Who asked.
-        client: forebay_turn::ClientAddr,
+        /// Who asked, and through which of our sockets.
+        tuple: forebay_turn::FiveTuple,
         /// What was given.
         relayed: RelayedAddr,
         /// As it came: attacker data.

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 
 use forebay_media::{Change, Progress, Refusal, Report, SessionKey};
-use forebay_turn::{Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server};
+use forebay_turn::{
+    Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server, Surveyed,
+};
 use forebay_wire::clock::{Instant, Now};
 
 use crate::batch::{RxBatch, TxBatch};
@@ -292,6 +294,12 @@ impl Shard {
         }
     }
 
+    /// Visits live allocations, a bounded number per call; see
+    /// [`Server::survey`].
+    pub fn survey(&self, from: u32, most: u32, visit: &mut dyn FnMut(Surveyed)) -> Option<u32> {
+        self.server.survey(from, most, visit)
+    }
+
     /// Live allocations.
     pub fn allocations(&self) -> usize {
         self.server.allocations()
@@ -358,7 +366,7 @@ impl Shard {
                 forebay_turn::Command::CloseRelay(socket) => Command::CloseRelay(socket),
                 forebay_turn::Command::Created {
                     allocation,
-                    client,
+                    tuple,
                     relayed,
                     username,
                     ..
@@ -366,7 +374,7 @@ impl Shard {
                     self.counters.allocations_created += 1;
                     Command::Created {
                         allocation,
-                        client,
+                        tuple,
                         relayed,
                         username,
                     }

@@ -25,7 +25,7 @@ fn creation_is_reported_and_counted() {
     assert_eq!(host.counters().answers, 2);
     let [
         Command::Created {
-            client: of,
+            tuple,
             relayed: given,
             username,
             ..
@@ -35,7 +35,7 @@ fn creation_is_reported_and_counted() {
         panic!("one command, not {:?}", host.commands);
     };
     assert_eq!(
-        (*of, *given),
+        (tuple.client, *given),
         (ClientAddr(client.address), RelayedAddr(relayed))
     );
     assert_eq!(&**username, host::client::USER);

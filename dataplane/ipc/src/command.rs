@@ -11,6 +11,7 @@ use crate::limits;
 use crate::media::{
     MediaSession, MediaSubscription, MediaTrack, SessionKey, SubscriptionKey, TrackKey,
 };
+use crate::operate::Cursor;
 use crate::report::AllocationId;
 
 /// Counts the versions of one piece of desired state. The data plane applies
@@ -44,6 +45,18 @@ pub enum ToDataplane {
         #[n(1)]
         command: Command,
     },
+    /// Asks for a page of sessions, answered by one
+    /// [`SessionPage`](crate::SessionPage). The first page of a list has the
+    /// workers asked anew, the others tell what those said.
+    #[n(2)]
+    Sessions {
+        /// Comes back in the page.
+        #[n(0)]
+        id: u32,
+        /// Where the page starts; `None` for the first.
+        #[n(1)]
+        from: Option<Cursor>,
+    },
 }
 
 /// A change.
@@ -58,9 +71,13 @@ pub enum Command {
     /// Refuse new allocations and let the old ones finish.
     #[n(2)]
     Drain {
-        /// Seconds after which the data plane stops whatever remains.
+        /// Seconds after which the data plane stops whatever remains; `None`
+        /// for what it is configured to.
         #[n(0)]
-        within_seconds: u32,
+        within_seconds: Option<u32>,
+        /// Allocations that need not be waited for.
+        #[n(1)]
+        at_most: u32,
     },
     /// End one allocation.
     #[n(3)]
@@ -83,6 +100,10 @@ pub enum Command {
     /// End a subscription.
     #[n(9)]
     RemoveSubscription(#[n(0)] SubscriptionKey),
+    /// Read the configuration file again, as SIGHUP does. Answered by
+    /// [`Reloaded`](crate::Reloaded), then the [`Ack`](crate::Ack).
+    #[n(10)]
+    Reload,
 }
 
 /// Who may allocate.

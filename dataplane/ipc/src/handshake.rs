@@ -15,6 +15,10 @@ pub enum Role {
     /// Only reads.
     #[n(1)]
     Observer,
+    /// Reads, drains, reloads and ends single allocations: a person at the
+    /// host. Any number, beside a controller.
+    #[n(2)]
+    Operator,
 }
 
 /// Opens a connection. Later versions only add fields behind these, so that a

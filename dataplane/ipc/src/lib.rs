@@ -18,7 +18,9 @@
 //!    [`Ack`] with its id, in order. Both roles receive a [`StatsDigest`] per
 //!    worker every [`STATS_INTERVAL`]; a client that has heard nothing for
 //!    [`SILENCE_LIMIT`] treats the connection as broken. An observer's command
-//!    is answered by [`Outcome::Forbidden`].
+//!    is answered by [`Outcome::Forbidden`]; an operator, a person at the host,
+//!    may drain, reload and end single allocations. Whoever is admitted may
+//!    page through the sessions ([`ToDataplane::Sessions`]).
 //!
 //! Allocation events may interleave with the snapshot's pages, so both are
 //! applied as "this is so now": a created allocation replaces one of the same
@@ -35,6 +37,7 @@ mod command;
 mod handshake;
 pub mod limits;
 pub mod media;
+mod operate;
 mod report;
 pub mod socket;
 pub mod stats;
@@ -47,6 +50,7 @@ pub use command::{
     ToDataplane, User,
 };
 pub use handshake::{BootId, Hello, Rejected, RejectionReason, Role, Welcome};
+pub use operate::{ConfigChange, Cursor, Reloaded, Session, SessionPage, SessionUuid};
 pub use report::{
     Ack, Allocation, AllocationId, AllocationPage, Deleted, DeletedPage, Deletion, DrainProgress,
     FromDataplane, Listener, Outcome, PortRange, Relay, SnapshotBegin, SnapshotEnd, StatsDigest,
@@ -55,7 +59,7 @@ pub use report::{
 
 /// The protocol's version. Any change to a golden file raises it; peers of
 /// different versions refuse each other in the handshake.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// How often the data plane sends every worker's statistics.
 pub const STATS_INTERVAL: Duration = Duration::from_secs(1);

@@ -51,3 +51,11 @@ pub const MEDIA_EVENTS: usize = 256;
 pub const MEDIA_WORKERS: usize = 128;
 /// Subscriptions on one page of a snapshot.
 pub const SUBSCRIPTIONS: usize = 128;
+/// Sessions on one page.
+pub const SESSIONS: usize = 80;
+/// Keys a reload tells of.
+pub const CHANGES: usize = 96;
+/// Bytes of a configuration value that is told; what is longer is cut.
+pub const VALUE: usize = 256;
+/// Bytes of a report for people on what is wrong with a configuration.
+pub const REPORT: usize = 4_096;

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::media::{
     Fingerprint, MediaEvents, MediaSession, MediaSubscription, MediaTrack, MediaWorker,
 };
+use crate::operate::{Reloaded, SessionPage};
 
 /// A message from the data plane.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -65,6 +66,12 @@ pub enum FromDataplane {
     /// New handshakes use another certificate from now on.
     #[n(15)]
     Certificate(#[n(0)] Fingerprint),
+    /// A page of sessions.
+    #[n(16)]
+    Sessions(#[n(0)] SessionPage),
+    /// What a reload did.
+    #[n(17)]
+    Reloaded(#[n(0)] Reloaded),
 }
 
 /// Allocations, at most one page.
@@ -238,6 +245,12 @@ pub enum Deletion {
     /// The connection it was made over is gone.
     #[n(3)]
     Disconnected,
+    /// Its end was not told in time and found out later.
+    #[n(4)]
+    Unseen,
+    /// The data plane stopped.
+    #[n(5)]
+    Stopped,
 }
 
 /// What an allocation moved, payload only.
@@ -298,7 +311,7 @@ pub enum Outcome {
     /// A worker's mailbox is full; try again.
     #[n(4)]
     Busy,
-    /// The sender is not the controller.
+    /// The sender's role does not cover it.
     #[n(5)]
     Forbidden,
 }
@@ -330,4 +343,7 @@ pub struct DrainProgress {
     /// Seconds until the deadline.
     #[n(1)]
     pub seconds_left: u32,
+    /// How many of them are not waited for.
+    #[n(2)]
+    pub at_most: u32,
 }

@@ -8,4 +8,5 @@ pub mod metrics;
 pub mod node;
 pub mod service;
 pub mod streams;
+pub mod usage;
 pub mod worker;

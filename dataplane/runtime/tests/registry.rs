@@ -4,9 +4,23 @@ use std::collections::HashSet;
 
 use forebay_engine::DropReason;
 use forebay_ipc::stats::TABLE;
-use forebay_runtime::node::{Change, Registry};
-use forebay_runtime::worker::WorkerReport;
-use forebay_turn::{AllocationId, ClientAddr, Deletion, RelayedAddr, Usage};
+use forebay_ipc::{Cursor, Deletion, Session, Transport};
+use forebay_runtime::node::{Change, Ended, Registry};
+use forebay_runtime::worker::{ClientPath, Measured, WorkerReport};
+use forebay_turn::{AllocationId, RelayedAddr, Usage};
+use forebay_wire::clock::Instant;
+
+const CLIENT: ClientPath = ClientPath {
+    transport: Transport::Udp,
+    client: std::net::SocketAddr::new(
+        std::net::IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+        4000,
+    ),
+    server: std::net::SocketAddr::new(
+        std::net::IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 7)),
+        3478,
+    ),
+};
 
 fn id(slot: u32, generation: u32) -> AllocationId {
     AllocationId { slot, generation }
@@ -15,39 +29,73 @@ fn id(slot: u32, generation: u32) -> AllocationId {
 fn created(slot: u32, generation: u32) -> WorkerReport {
     WorkerReport::Created {
         allocation: id(slot, generation),
-        client: ClientAddr("192.0.2.1:4000".parse().expect("an address")),
+        path: CLIENT,
         relayed: RelayedAddr("203.0.113.7:50000".parse().expect("an address")),
         username: "1:ann".into(),
     }
 }
 
-fn deleted(slot: u32, generation: u32) -> WorkerReport {
-    let usage = Usage {
-        to_peer_packets: 3,
+fn moved(packets: u64) -> Usage {
+    Usage {
+        to_peer_packets: packets,
         ..Usage::default()
-    };
+    }
+}
+
+fn deleted(slot: u32, generation: u32) -> WorkerReport {
     WorkerReport::Deleted {
         allocation: id(slot, generation),
-        reason: Deletion::Expired,
-        usage,
+        reason: forebay_turn::Deletion::Expired,
+        usage: moved(3),
     }
+}
+
+fn surveyed(survey: u64, found: &[(u32, u32)], last: bool) -> WorkerReport {
+    WorkerReport::Surveyed {
+        survey,
+        found: found
+            .iter()
+            .map(|&(slot, generation)| Measured {
+                allocation: id(slot, generation),
+                path: CLIENT,
+                expires_in: 600,
+                usage: moved(2),
+            })
+            .collect(),
+        at: Instant::from_nanos(7_000),
+        last,
+    }
+}
+
+fn apply(registry: &mut Registry, report: WorkerReport) -> Vec<Change> {
+    let mut changes = Vec::new();
+    registry.apply(0, report, |change| changes.push(change));
+    changes
+}
+
+fn live(registry: &Registry) -> Vec<Session> {
+    registry.page(Cursor::default(), 1000).0
 }
 
 #[test]
 fn allocations_come_and_go() {
     let mut registry = Registry::default();
-    assert!(matches!(
-        registry.apply(0, created(5, 1)),
-        Some(Change::Created(_))
-    ));
-    let Some(Change::Deleted(end)) = registry.apply(0, deleted(5, 1)) else {
-        panic!("the end is told");
+    let begun = apply(&mut registry, created(5, 1));
+    let [Change::Created(session)] = &begun[..] else {
+        panic!("the beginning is told: {begun:?}");
+    };
+    assert_eq!(registry.kinds()[0], [1, 0]);
+    let ended = apply(&mut registry, deleted(5, 1));
+    let [Change::Ended(Ended { session: end, .. })] = &ended[..] else {
+        panic!("the end is told: {ended:?}");
     };
     assert_eq!((&*end.username, end.usage.to_peer_packets), ("1:ann", 3));
+    assert_eq!(session.uuid, end.uuid);
     assert!(registry.is_empty());
+    assert_eq!(registry.kinds()[0], [0, 0]);
     assert_eq!(
-        registry.apply(0, deleted(5, 1)),
-        None,
+        apply(&mut registry, deleted(5, 1)),
+        [],
         "an end without a beginning says nothing"
     );
 }
@@ -55,10 +103,15 @@ fn allocations_come_and_go() {
 #[test]
 fn a_lost_end_is_made_good_by_the_slots_next_owner() {
     let mut registry = Registry::default();
-    registry.apply(0, created(5, 1));
-    registry.apply(0, created(5, 2));
+    apply(&mut registry, created(5, 1));
+    let changes = apply(&mut registry, created(5, 2));
+    let [Change::Ended(ended), Change::Created(next)] = &changes[..] else {
+        panic!("an end and a beginning: {changes:?}");
+    };
+    assert_eq!(ended.reason, Deletion::Unseen);
+    assert_ne!(ended.session.uuid, next.uuid);
     assert_eq!(registry.len(), 1);
-    assert_eq!(registry.apply(0, deleted(5, 1)), None);
+    assert_eq!(apply(&mut registry, deleted(5, 1)), []);
     assert_eq!(
         registry.len(),
         1,
@@ -67,18 +120,72 @@ fn a_lost_end_is_made_good_by_the_slots_next_owner() {
 }
 
 #[test]
+fn a_survey_tells_usage_and_finds_lost_ends() {
+    let mut registry = Registry::default();
+    for slot in 0..4 {
+        apply(&mut registry, created(slot, 1));
+    }
+    let survey = registry.begin_survey();
+    // Made after the workers were asked: not theirs to name.
+    apply(&mut registry, created(9, 1));
+    assert_eq!(
+        apply(&mut registry, surveyed(survey, &[(0, 1), (2, 1)], false)).len(),
+        2
+    );
+    let rest = apply(&mut registry, surveyed(survey, &[(3, 1), (77, 1)], true));
+    let [Change::Measured(measured), Change::Ended(ended)] = &rest[..] else {
+        panic!("one measured, one missing: {rest:?}");
+    };
+    assert_eq!(
+        (measured.usage.to_peer_packets, measured.measured_at),
+        (2, 7)
+    );
+    assert_eq!(measured.expires_in, Some(600));
+    assert_eq!((ended.session.id.slot, ended.reason), (1, Deletion::Unseen));
+    let slots: Vec<u32> = live(&registry).iter().map(|found| found.id.slot).collect();
+    assert_eq!(slots, [0, 2, 3, 9]);
+}
+
+#[test]
+fn a_survey_that_was_given_up_ends_nothing() {
+    let mut registry = Registry::default();
+    apply(&mut registry, created(5, 1));
+    let old = registry.begin_survey();
+    registry.begin_survey();
+    assert_eq!(apply(&mut registry, surveyed(old, &[], true)), []);
+    assert_eq!(registry.len(), 1);
+}
+
+#[test]
+fn the_end_of_the_process_ends_all_with_what_was_measured_last() {
+    let mut registry = Registry::default();
+    for slot in 0..3 {
+        apply(&mut registry, created(slot, 1));
+    }
+    let survey = registry.begin_survey();
+    apply(
+        &mut registry,
+        surveyed(survey, &[(0, 1), (1, 1), (2, 1)], true),
+    );
+    let mut ended = Vec::new();
+    registry.end_all(|end| ended.push((end.reason, end.session.usage.to_peer_packets)));
+    assert_eq!(ended, [(Deletion::Stopped, 2); 3]);
+    assert!(registry.is_empty());
+}
+
+#[test]
 fn pages_walk_over_every_allocation_once() {
     let mut registry = Registry::default();
     for slot in 0..100 {
-        registry.apply(slot as u16 % 3, created(slot, 1));
+        registry.apply(slot as u16 % 3, created(slot, 1), |_| {});
     }
     let mut seen = HashSet::new();
-    let mut from = Some((0, 0));
+    let mut from = Some(Cursor::default());
     while let Some(start) = from {
         let (page, next) = registry.page(start, 7);
         assert!(page.len() <= 7);
-        for allocation in page {
-            assert!(seen.insert((allocation.id.worker, allocation.id.slot)));
+        for session in page {
+            assert!(seen.insert((session.id.worker, session.id.slot)));
         }
         from = next;
     }

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use forebay_wire::clock::Instant;
 
-use crate::ids::{AllocationId, ClientAddr, RelayedAddr, SocketId};
+use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
 
 /// Work queued by [`Server`](crate::Server), fetched with
 /// [`Server::next_command`](crate::Server::next_command).
@@ -25,8 +25,8 @@ pub enum Command {
     Created {
         /// Its id.
         allocation: AllocationId,
-        /// Who asked.
-        client: ClientAddr,
+        /// Who asked, and through which of our sockets.
+        tuple: FiveTuple,
         /// What was given.
         relayed: RelayedAddr,
         /// The relay socket's own address.
@@ -43,6 +43,19 @@ pub enum Command {
         /// What it moved.
         usage: Usage,
     },
+}
+
+/// A live allocation, as [`Server::survey`](crate::Server::survey) finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Surveyed {
+    /// Its id.
+    pub allocation: AllocationId,
+    /// Where its client is now.
+    pub tuple: FiveTuple,
+    /// When it ends unless it is refreshed.
+    pub expires: Instant,
+    /// What it moved so far.
+    pub usage: Usage,
 }
 
 /// Why an allocation ended.

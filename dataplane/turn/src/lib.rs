@@ -19,7 +19,7 @@ mod server;
 mod tables;
 mod verdict;
 
-pub use command::{Command, Deletion, Usage};
+pub use command::{Command, Deletion, Surveyed, Usage};
 pub use config::{
     Capacity, Config, Credentials, Lifetimes, PrefixBudget, Quota, Secret, Seeds, User,
 };

@@ -7,7 +7,7 @@ use forebay_wire::clock::Now;
 
 use crate::answer::Style;
 use crate::auth::Authenticator;
-use crate::command::{Command, Deletion, Usage};
+use crate::command::{Command, Deletion, Surveyed, Usage};
 use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
 use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
 use crate::policy::PeerPolicy;
@@ -246,6 +246,24 @@ impl Server {
             .allocations
             .get(allocation.slot)
             .map(|found| found.usage)
+    }
+
+    /// Visits the live allocations among the next `most` slots from `from` on.
+    /// Gives the slot to go on with, `None` when every slot was looked at.
+    pub fn survey(&self, from: u32, most: u32, visit: &mut dyn FnMut(Surveyed)) -> Option<u32> {
+        let used = self.tables.allocations.used();
+        let end = from.saturating_add(most).min(used);
+        for slot in from..end {
+            if let Some(found) = self.tables.allocations.get(slot) {
+                visit(Surveyed {
+                    allocation: self.id(slot),
+                    tuple: found.tuple,
+                    expires: found.expires,
+                    usage: found.usage,
+                });
+            }
+        }
+        (end < used).then_some(end)
     }
 
     /// One more than the largest [`PeerFlow`](crate::PeerFlow) index.

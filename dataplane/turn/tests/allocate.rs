@@ -23,7 +23,7 @@ fn an_allocation_tells_relay_lifetime_and_own_address() {
     assert_eq!(relayed.ip(), ip(RELAY_V4));
     assert_eq!(world.server.allocations(), 1);
     let Some(Command::Created {
-        client,
+        tuple,
         local,
         username,
         ..
@@ -32,8 +32,8 @@ fn an_allocation_tells_relay_lifetime_and_own_address() {
         panic!("no allocation announced");
     };
     assert_eq!(
-        (*client, *local, &**username),
-        (alice.tuple.client, relayed, "alice")
+        (*tuple, *local, &**username),
+        (alice.tuple, relayed, "alice")
     );
 }
 

@@ -25,6 +25,7 @@ pub(crate) fn all() -> (Vec<ToDataplane>, Vec<FromDataplane>) {
     let drain = DrainProgress {
         remaining: u32::MAX,
         seconds_left: u32::MAX,
+        at_most: u32::MAX,
     };
     let secret = RestSecret {
         id: full_text(),
@@ -118,5 +119,6 @@ pub(crate) fn all() -> (Vec<ToDataplane>, Vec<FromDataplane>) {
             .map(command),
     );
     from.extend(super::media_largest::reports(endpoint));
+    from.extend(super::operate::largest());
     (to, from)
 }

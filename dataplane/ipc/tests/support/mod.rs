@@ -6,6 +6,7 @@ pub(crate) mod largest;
 mod media;
 mod media_largest;
 mod media_samples;
+mod operate;
 pub(crate) mod samples;
 
 use std::net::{IpAddr, SocketAddr};
@@ -86,7 +87,11 @@ fn command() -> impl Strategy<Value = Command> {
                 lowest_port
             })
         ),
-        any::<u32>().prop_map(|within_seconds| Command::Drain { within_seconds }),
+        any::<(Option<u32>, u32)>().prop_map(|(within_seconds, at_most)| Command::Drain {
+            within_seconds,
+            at_most
+        }),
+        Just(Command::Reload),
         allocation_id().prop_map(Command::DeleteAllocation),
         media::command(),
     ]
@@ -110,13 +115,15 @@ pub(crate) fn to_dataplane() -> impl Strategy<Value = ToDataplane> {
             }
         ),
         (any::<u32>(), command()).prop_map(|(id, command)| ToDataplane::Command { id, command }),
+        operate::request(),
     ]
 }
 
 fn drain() -> impl Strategy<Value = DrainProgress> {
-    any::<(u32, u32)>().prop_map(|(remaining, seconds_left)| DrainProgress {
+    any::<(u32, u32, u32)>().prop_map(|(remaining, seconds_left, at_most)| DrainProgress {
         remaining,
         seconds_left,
+        at_most,
     })
 }
 
@@ -124,7 +131,8 @@ fn snapshot_begin() -> impl Strategy<Value = SnapshotBegin> {
     let transport = prop_oneof![
         Just(Transport::Udp),
         Just(Transport::Tcp),
-        Just(Transport::Tls)
+        Just(Transport::Tls),
+        Just(Transport::Dtls)
     ];
     (
         list(
@@ -174,7 +182,10 @@ fn deleted() -> impl Strategy<Value = Deleted> {
     let reason = prop_oneof![
         Just(Deletion::Expired),
         Just(Deletion::ClosedByClient),
-        Just(Deletion::Administrative)
+        Just(Deletion::Administrative),
+        Just(Deletion::Disconnected),
+        Just(Deletion::Unseen),
+        Just(Deletion::Stopped)
     ];
     (
         allocation_id(),
@@ -276,5 +287,6 @@ pub(crate) fn from_dataplane() -> impl Strategy<Value = FromDataplane> {
             )),
         drain().prop_map(FromDataplane::Drain),
         media::report(),
+        operate::report(),
     ]
 }

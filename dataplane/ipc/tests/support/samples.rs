@@ -19,6 +19,7 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
     let drain = DrainProgress {
         remaining: 12,
         seconds_left: 600,
+        at_most: 2,
     };
     let name = |s: &str| Text::new(s).unwrap();
     let command = |id, command| ToDataplane::Command { id, command };
@@ -72,7 +73,8 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
             command(
                 9,
                 Command::Drain {
-                    within_seconds: 600,
+                    within_seconds: Some(600),
+                    at_most: 2,
                 },
             ),
         ),
@@ -204,6 +206,8 @@ pub(crate) fn all() -> (Named<ToDataplane>, Named<FromDataplane>) {
         ("drain_progress", FromDataplane::Drain(drain)),
     ];
     to.extend(super::media_samples::commands());
+    to.extend(super::operate::requests());
     from.extend(super::media_samples::reports());
+    from.extend(super::operate::reports());
     (to, from)
 }

@@ -74,6 +74,23 @@ pub fn load_credentials(auth: &Auth, config_file: &Path) -> Result<Credentials, 
     Ok(credentials)
 }
 
+/// Reads a file that holds one secret, found as those of `[auth]` are.
+pub(crate) fn read_secret(
+    name: &Path,
+    config_file: &Path,
+) -> Result<Zeroizing<Vec<u8>>, CredentialsError> {
+    let file = locate(name, config_file);
+    let text = read_private(&file)?;
+    let secret = text.trim_ascii();
+    if secret.is_empty() {
+        return Err(CredentialsError::Content {
+            file,
+            message: "holds no secret".to_owned(),
+        });
+    }
+    Ok(Zeroizing::new(secret.to_vec()))
+}
+
 /// A relative name is a systemd credential or lies beside the configuration.
 pub(super) fn locate(name: &Path, config_file: &Path) -> PathBuf {
     if name.is_absolute() {

@@ -60,31 +60,54 @@ impl Settings {
         }
     }
 
-    /// Dotted names of the keys in which two settings differ.
-    pub fn differences(&self, other: &Self) -> Vec<String> {
+    /// The keys in which `other` differs.
+    pub fn differences(&self, other: &Self) -> Vec<Difference> {
         let table = |settings: &Self| toml::Table::try_from(settings).unwrap_or_default();
         let (ours, theirs) = (table(self), table(other));
-        let mut names = Vec::new();
+        let mut found = Vec::new();
+        let mut compare = |key: String, a: Option<&toml::Value>, b: Option<&toml::Value>| {
+            if a != b {
+                let [from, to] = [a, b].map(|value| told(&key, value));
+                found.push(Difference { key, from, to });
+            }
+        };
         for section in Self::KEYS {
             let (a, b) = (ours.get(section.name), theirs.get(section.name));
-            if a == b {
-                continue;
-            }
-            let keys = section.table.unwrap_or(&[]);
-            if keys.is_empty() {
-                names.push(section.name.to_owned());
-            }
-            for key in keys {
-                let of = |value: Option<&toml::Value>| {
-                    value.and_then(|value| value.get(key.name)).cloned()
-                };
-                if of(a) != of(b) {
-                    names.push(join(section.name, key.name));
+            match section.table {
+                None => compare(section.name.to_owned(), a, b),
+                Some(keys) => {
+                    for key in keys {
+                        let of = |value: Option<&toml::Value>| value?.get(key.name).cloned();
+                        let (a, b) = (of(a), of(b));
+                        compare(join(section.name, key.name), a.as_ref(), b.as_ref());
+                    }
                 }
             }
         }
-        names
+        found
     }
+}
+
+/// A key in which two settings differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Its dotted name.
+    pub key: String,
+    /// The one value, as TOML; `None` where it is left out.
+    pub from: Option<String>,
+    /// The other value.
+    pub to: Option<String>,
+}
+
+/// Values that may carry a password or a token.
+const HIDDEN: &[&str] = &["usage.webhook"];
+
+fn told(key: &str, value: Option<&toml::Value>) -> Option<String> {
+    let value = value?;
+    if HIDDEN.contains(&key) {
+        return Some("(hidden)".to_owned());
+    }
+    Some(value.to_string())
 }
 
 /// Finds every unknown key at once (serde stops at the first) and remembers

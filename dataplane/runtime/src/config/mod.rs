@@ -13,13 +13,15 @@ mod validate_streams;
 mod values;
 
 pub use certificate::{CertificateFiles, Pem};
+pub(crate) use credentials::read_secret;
 pub use credentials::{CredentialsError, load_credentials};
 pub use error::{ConfigError, Problem};
+pub use load::Difference;
 pub use print::default_text;
 pub use section::{Key, Section};
 pub use settings::{
     Auth, Control, Cores, External, ExternalMedia, Lifetimes, Limits, Listen, Log, Media, Metrics,
-    Peers, ProxyProtocol, Relay, SecretFile, Settings, Sockets, Tls,
+    Peers, ProxyProtocol, Relay, SecretFile, Settings, Sockets, Tls, Usage,
 };
 pub use values::{LogFormat, Moment, Network, PortRange};
 

@@ -48,7 +48,10 @@ section! {
         metrics: Metrics = Metrics::default(), table Metrics;
         /// The local socket that `forebay status` and the control plane use.
         control: Control = Control::default(), table Control;
-        /// Logs, on standard error.
+        /// Usage records: one JSON object for each allocation at its end, to a
+        /// file, a webhook or both.
+        usage: Usage = Usage::default(), table Usage;
+        /// Logs.
         log: Log = Log::default(), table Log;
     }
 }
@@ -270,9 +273,12 @@ section! {
         #[serde(with = "humantime_serde")]
         stream_stalled: Duration = Duration::from_secs(30);
         /// After SIGTERM: how long live allocations may go on before the
-        /// process ends. A second SIGTERM ends it at once.
+        /// process ends. A second SIGTERM ends it at once. Reloaded on SIGHUP.
         #[serde(with = "humantime_serde")]
         drain: Duration = Duration::from_secs(60);
+        /// After SIGTERM: the process ends already when so many allocations are
+        /// left. Reloaded on SIGHUP.
+        drain_at_most: u64 = 0;
     }
 }
 
@@ -367,13 +373,53 @@ section! {
 }
 
 section! {
+    /// Usage records.
+    pub struct Usage {
+        /// A file that one line is appended to per record. Opened again on
+        /// SIGHUP, so that logrotate may move it away. Omitted: none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        file: Option<PathBuf> = None, example "\"/var/log/forebay/usage.jsonl\"";
+        /// An http or https URL that records are POSTed to, as JSON arrays.
+        /// Each record has a "uuid" and each request an Idempotency-Key. A
+        /// request is repeated until the receiver answers with success, and may
+        /// so arrive twice: take the second of a key, or of a uuid with the
+        /// same "kind" and "number", for the first. Omitted: none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        webhook: Option<String> = None, example "\"https://billing.example.org/turn\"";
+        /// A file with a token that is sent as Authorization: Bearer. Same
+        /// rules as for [auth] secrets. Reloaded on SIGHUP.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        webhook_token_file: Option<PathBuf> = None, example "\"webhook.token\"";
+        /// Also one record per live allocation in this interval. Omitted: at
+        /// the end alone. Reloaded on SIGHUP.
+        #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+        interim: Option<Duration> = None, example "\"5m\"";
+        /// Where records wait for the webhook, and where the live allocations
+        /// are noted so that the next start can report what a crash has cut
+        /// off. Omitted: the service's state directory, else
+        /// /var/lib/forebay-turnd.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        directory: Option<PathBuf> = None, example "\"/var/lib/forebay-turnd\"";
+        /// The most that may wait for the webhook, MiB. What comes beyond it is
+        /// lost to the webhook, and counted.
+        spool: u64 = 256;
+    }
+}
+
+section! {
     /// Logs.
     pub struct Log {
         /// error, warn, info, debug or trace; per part of the program as
-        /// "info,forebay_runtime::control=debug". RUST_LOG beats it.
+        /// "info,forebay_runtime::control=debug". RUST_LOG beats it. Single
+        /// allocations are told at debug. Reloaded on SIGHUP.
         level: String = "info".to_owned();
-        /// "text" or "json".
+        /// "text" or "json", on standard error, or "journald" for the journal
+        /// with its fields.
         format: LogFormat = LogFormat::Text;
+        /// Lines of one cause per minute, beyond a first hundred; how many were
+        /// suppressed is told. Debug and trace are not limited. 0 switches the
+        /// limit off.
+        per_minute: u32 = 60;
     }
 }
 

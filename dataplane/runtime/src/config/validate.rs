@@ -16,7 +16,42 @@ pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, St
     times(settings, &mut found);
     media(settings, role, &mut found);
     streams(settings, &mut found);
+    usage(settings, &mut found);
     found
+}
+
+fn usage(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
+    let usage = &settings.usage;
+    if let Some(url) = &usage.webhook {
+        let rest = url
+            .strip_prefix("https://")
+            .or_else(|| url.strip_prefix("http://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/'))
+            || url.chars().any(|c| c.is_whitespace() || c.is_control())
+        {
+            found.push((
+                "usage.webhook",
+                "must be an http or https URL, as \"https://billing.example.org/turn\"".to_owned(),
+            ));
+        }
+    } else if usage.webhook_token_file.is_some() {
+        found.push((
+            "usage.webhook_token_file",
+            "is for `usage.webhook`, which is not set; set it or leave this out".to_owned(),
+        ));
+    }
+    if usage
+        .interim
+        .is_some_and(|interval| interval < Duration::from_secs(1))
+    {
+        found.push((
+            "usage.interim",
+            "may not be below 1s; leave it out for records at the end alone".to_owned(),
+        ));
+    }
+    if usage.spool == 0 || usage.spool > 1 << 20 {
+        found.push(("usage.spool", "must lie between 1 and 1048576".to_owned()));
+    }
 }
 
 fn identity(settings: &Settings, role: Role, found: &mut Vec<(&'static str, String)>) {

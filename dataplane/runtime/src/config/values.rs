@@ -140,4 +140,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+    /// Fields in the journal of systemd.
+    Journald,
 }

@@ -81,6 +81,8 @@ pub(super) struct Client {
     pub(super) connection: Connection,
     pub(super) stage: Stage,
     pub(super) snapshot: Option<Snapshot>,
+    /// A list of sessions it waits for while the workers are asked.
+    pub(super) listing: Option<u32>,
     pub(super) events_lost: u64,
     /// Who it is, for the log.
     pub(super) pid: i32,
@@ -96,6 +98,7 @@ impl Client {
             connection,
             stage: Stage::Greeting,
             snapshot: None,
+            listing: None,
             events_lost: 0,
             pid,
             answers: VecDeque::new(),
@@ -107,6 +110,14 @@ impl Client {
     /// Whether it is admitted in this role.
     pub(super) fn is(&self, wanted: Role) -> bool {
         matches!(self.stage, Stage::Admitted { role, .. } if role == wanted)
+    }
+
+    /// Its role once it is admitted.
+    pub(super) fn role(&self) -> Option<Role> {
+        match self.stage {
+            Stage::Admitted { role, .. } => Some(role),
+            _ => None,
+        }
     }
 
     /// Whether it wants to hear of allocations and media.

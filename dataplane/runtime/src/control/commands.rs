@@ -3,43 +3,80 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use forebay_ipc::{Command, Generation, Outcome, Prefix, SetCredentials, SetPolicy};
+use forebay_ipc::{
+    Command, ConfigChange, Generation, Outcome, Prefix, Role, SetCredentials, SetPolicy,
+};
 use forebay_turn::{Credentials, Secret, User};
 use forebay_wire::clock::UnixSeconds;
 use ipnet::IpNet;
 use tracing::info;
 
+use super::Configuration;
 use super::snapshot::InForce;
 use crate::node::{Declined, Node};
 
-/// Carries a command out; the text is for people and empty on success.
+/// What became of a command.
+pub(super) struct Answer {
+    pub(super) outcome: Outcome,
+    /// For people; empty on success.
+    pub(super) text: String,
+    /// What a reload changed, or what was wrong.
+    pub(super) reloaded: Option<(Vec<ConfigChange>, String)>,
+}
+
+/// Whether a client in this role may command it.
+pub(super) fn may(role: Role, command: &Command) -> bool {
+    match role {
+        Role::Controller => true,
+        Role::Operator => matches!(
+            command,
+            Command::Drain { .. } | Command::DeleteAllocation(_) | Command::Reload
+        ),
+        Role::Observer => false,
+    }
+}
+
+/// Carries a command out.
 pub(super) fn carry_out(
     command: Command,
     node: &mut Node,
     in_force: &mut InForce,
-) -> (Outcome, String) {
-    match command {
+    configuration: &mut dyn Configuration,
+) -> Answer {
+    let (outcome, text) = match command {
         Command::SetCredentials(set) => set_credentials(&set, node, in_force),
         Command::SetPolicy(set) => set_policy(&set, node, in_force),
-        Command::Drain { within_seconds } => {
-            info!("the control plane drains this process within {within_seconds} s");
-            node.begin_drain(Duration::from_secs(within_seconds.into()));
+        Command::Drain {
+            within_seconds,
+            at_most,
+        } => {
+            let within = within_seconds.map_or(configuration.drain_deadline(), |seconds| {
+                Duration::from_secs(seconds.into())
+            });
+            info!(
+                "told to drain within {} s, down to {at_most} allocations",
+                within.as_secs()
+            );
+            node.begin_drain(within, at_most.into());
             busy_or_done(true)
         }
+        Command::Reload => return reload(node, in_force, configuration),
         Command::DeleteAllocation(id) => {
-            if !node.registry().contains(id) {
-                return (Outcome::NotFound, "no such allocation".to_owned());
+            if node.registry().contains(id) {
+                busy_or_done(node.delete(id).is_ok())
+            } else {
+                (Outcome::NotFound, "no such allocation".to_owned())
             }
-            busy_or_done(node.delete(id).is_ok())
         }
         Command::SetSession(session) => {
             let new = node
                 .media()
                 .is_some_and(|media| media.registry().session(session.key).is_none());
             if new && node.drain_time_left().is_some() {
-                return (Outcome::Busy, "this process is being drained".to_owned());
+                (Outcome::Busy, "this process is being drained".to_owned())
+            } else {
+                told(node.change_media(|media, workers| media.set_session(workers, *session)))
             }
-            told(node.change_media(|media, workers| media.set_session(workers, *session)))
         }
         Command::RemoveSession(key) => {
             told(node.change_media(|media, workers| media.remove_session(workers, key)))
@@ -56,6 +93,29 @@ pub(super) fn carry_out(
         Command::RemoveSubscription(key) => {
             told(node.change_media(|media, workers| media.remove_subscription(workers, key)))
         }
+    };
+    Answer {
+        outcome,
+        text,
+        reloaded: None,
+    }
+}
+
+fn reload(node: &mut Node, in_force: &InForce, configuration: &mut dyn Configuration) -> Answer {
+    let (outcome, text, changes, error) =
+        match configuration.reload(node, in_force.policy.is_some()) {
+            Ok(changes) => (Outcome::Done, String::new(), changes, String::new()),
+            Err(error) => (
+                Outcome::Invalid,
+                "the old configuration stays in force".to_owned(),
+                Vec::new(),
+                error,
+            ),
+        };
+    Answer {
+        outcome,
+        text,
+        reloaded: Some((changes, error)),
     }
 }
 

@@ -9,3 +9,23 @@ mod server;
 mod snapshot;
 
 pub use server::{ControlServer, Identity};
+
+use std::time::Duration;
+
+use forebay_ipc::ConfigChange;
+
+use crate::node::Node;
+
+/// What the process was configured with, and can be again.
+pub trait Configuration {
+    /// Reads the file again and applies all of it or nothing. `policy_is_set`:
+    /// the control plane has set a peer policy, which the file must not undo.
+    ///
+    /// # Errors
+    /// What is wrong, for people.
+    fn reload(&mut self, node: &mut Node, policy_is_set: bool)
+    -> Result<Vec<ConfigChange>, String>;
+
+    /// How long a drain may take when nobody says otherwise.
+    fn drain_deadline(&self) -> Duration;
+}

@@ -9,17 +9,19 @@ use forebay_ipc::codec::Buffer;
 use forebay_ipc::media::MediaEvent;
 use forebay_ipc::socket::{Connection, ConnectionError, Listening, PeerCredentials, SocketError};
 use forebay_ipc::{
-    Ack, Allocation, BootId, Deleted, FromDataplane, Hello, List, Outcome, RejectionReason, Role,
-    STATS_INTERVAL, StatsDigest, Text, ToDataplane, VERSION, Welcome, limits, stats,
+    Ack, Allocation, BootId, Cursor, Deleted, FromDataplane, Hello, List, Outcome, RejectionReason,
+    Reloaded, Role, STATS_INTERVAL, SessionPage, StatsDigest, Text, ToDataplane, VERSION, Welcome,
+    limits, stats,
 };
 use nix::poll::{PollFd, PollFlags};
 use nix::unistd::{Gid, Group, Uid, User, chown};
 use tracing::{debug, info, warn};
 
+use super::Configuration;
 use super::client::{Client, Stage};
-use super::commands;
+use super::commands::{self, Answer};
 use super::snapshot::{self, InForce, Snapshot};
-use crate::node::{Change, Media, Node};
+use crate::node::{Change, Media, Node, announced};
 
 /// Connections at once, the controller included.
 const CLIENTS: usize = 32;
@@ -30,6 +32,9 @@ const MESSAGES_PER_TURN: usize = 16;
 /// Pause after a connection could not be accepted (descriptors are short).
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
+/// Usage this old is told without asking the workers again.
+const FRESH: Duration = Duration::from_millis(200);
+
 /// Who this process is.
 #[derive(Debug, Clone, Copy)]
 pub struct Identity {
@@ -37,7 +42,8 @@ pub struct Identity {
     pub software: &'static str,
     /// Names this run.
     pub boot: BootId,
-    /// Whether a control plane may command it; observers always may look.
+    /// Whether a control plane may command it; observers and operators always
+    /// may connect.
     pub controllable: bool,
 }
 
@@ -113,18 +119,29 @@ impl ControlServer {
 
     /// Does everything that can be done now: takes in the workers' reports,
     /// commands and new connections, sends answers, events and statistics.
-    pub fn turn(&mut self, node: &mut Node) {
+    /// Every change is shown to `on_change`.
+    pub fn turn(
+        &mut self,
+        node: &mut Node,
+        configuration: &mut dyn Configuration,
+        on_change: &mut dyn FnMut(&Change),
+    ) {
         let now = Instant::now();
         self.accept(now);
         for index in 0..self.clients.len() {
-            self.read(index, node);
+            self.read(index, node, configuration);
         }
         let (created, deleted, media) = (&mut self.created, &mut self.deleted, &mut self.media);
-        node.collect_reports(|change| match change {
-            Change::Created(allocation) => created.push(allocation),
-            Change::Deleted(allocation) => deleted.push(allocation),
-            Change::Media(event) => media.push(event),
+        node.collect_reports(|change| {
+            on_change(&change);
+            match change {
+                Change::Created(session) => created.push(announced(&session)),
+                Change::Ended(ended) => deleted.push(ended.told()),
+                Change::Measured(_) => {}
+                Change::Media(event) => media.push(event),
+            }
         });
+        self.answer_listings(node);
         let digests = if now >= self.next_digest {
             self.next_digest = now + STATS_INTERVAL;
             digests(node)
@@ -223,7 +240,7 @@ impl ControlServer {
         user.is_some_and(|user| group.mem.contains(&user.name))
     }
 
-    fn read(&mut self, index: usize, node: &mut Node) {
+    fn read(&mut self, index: usize, node: &mut Node, configuration: &mut dyn Configuration) {
         for _ in 0..MESSAGES_PER_TURN {
             let client = &mut self.clients[index];
             if matches!(client.stage, Stage::Rejected) {
@@ -231,7 +248,7 @@ impl ControlServer {
             }
             match client.connection.receive::<ToDataplane>(&mut self.buffer) {
                 Ok(None) => return,
-                Ok(Some(message)) => self.hear(index, message, node),
+                Ok(Some(message)) => self.hear(index, message, node, configuration),
                 Err(error) => {
                     hang_up(client, &error);
                     return;
@@ -240,31 +257,65 @@ impl ControlServer {
         }
     }
 
-    fn hear(&mut self, index: usize, message: ToDataplane, node: &mut Node) {
-        match message {
-            ToDataplane::Hello(hello) if matches!(self.clients[index].stage, Stage::Greeting) => {
+    fn hear(
+        &mut self,
+        index: usize,
+        message: ToDataplane,
+        node: &mut Node,
+        configuration: &mut dyn Configuration,
+    ) {
+        let role = self.clients[index].role();
+        match (message, role) {
+            (ToDataplane::Hello(hello), None)
+                if matches!(self.clients[index].stage, Stage::Greeting) =>
+            {
                 self.greet(index, &hello, node);
             }
-            ToDataplane::Command { id, command }
-                if matches!(self.clients[index].stage, Stage::Admitted { .. }) =>
-            {
-                let (outcome, text) = if self.clients[index].is(Role::Controller) {
-                    commands::carry_out(command, node, &mut self.in_force)
+            (ToDataplane::Command { id, command }, Some(role)) => {
+                let answer = if commands::may(role, &command) {
+                    commands::carry_out(command, node, &mut self.in_force, configuration)
                 } else {
-                    (Outcome::Forbidden, "observers only read".to_owned())
+                    Answer {
+                        outcome: Outcome::Forbidden,
+                        text: "this is not for observers and operators".to_owned(),
+                        reloaded: None,
+                    }
                 };
-                let ack = Ack {
-                    id,
-                    outcome,
-                    text: Text::truncated(&text),
-                };
+                acknowledge(&mut self.clients[index], id, answer);
+            }
+            (ToDataplane::Sessions { id, from }, Some(_)) => {
                 let client = &mut self.clients[index];
-                if !client.answer(FromDataplane::Ack(ack)) {
-                    end(client, "it sends commands without reading the answers");
+                match from {
+                    Some(from) => tell_sessions(client, id, from, node),
+                    None if client.listing.is_some() => {
+                        end(client, "it asks for two lists at once");
+                    }
+                    None => {
+                        client.listing = Some(id);
+                        let survey = node.survey();
+                        if !survey.is_under_way() && !survey.is_younger_than(FRESH) {
+                            node.begin_survey();
+                        }
+                    }
                 }
             }
-            ToDataplane::Hello(_) | ToDataplane::Command { .. } => {
+            (ToDataplane::Hello(_), _)
+            | (ToDataplane::Command { .. } | ToDataplane::Sessions { .. }, None) => {
                 end(&mut self.clients[index], "a message out of order");
+            }
+        }
+    }
+
+    /// Begins the lists that waited for the workers.
+    fn answer_listings(&mut self, node: &Node) {
+        if node.survey().is_under_way() {
+            return;
+        }
+        for client in &mut self.clients {
+            if let Some(id) = client.listing.take()
+                && client.role().is_some()
+            {
+                tell_sessions(client, id, Cursor::default(), node);
             }
         }
     }
@@ -282,8 +333,7 @@ impl ControlServer {
             );
             client.reject(RejectionReason::Version, &text);
         } else if hello.role == Role::Controller && !self.identity.controllable {
-            let text =
-                "this server is commanded by its configuration file alone; connect as an observer";
+            let text = "this server is commanded by its configuration file alone; connect as an observer or operator";
             client.reject(RejectionReason::Forbidden, text);
         } else if hello.role == Role::Controller && controller_present {
             client.reject(
@@ -319,6 +369,40 @@ impl ControlServer {
         let first_empty = progress.remaining == 0 && !self.drain_told_empty;
         self.drain_told_empty |= first_empty;
         (interval || first_empty).then_some(FromDataplane::Drain(progress))
+    }
+}
+
+fn acknowledge(client: &mut Client, id: u32, answer: Answer) {
+    let reloaded = answer.reloaded.map(|(changes, error)| {
+        FromDataplane::Reloaded(Reloaded {
+            id,
+            changes: List::truncated(changes),
+            error: Text::truncated(&error),
+        })
+    });
+    let ack = FromDataplane::Ack(Ack {
+        id,
+        outcome: answer.outcome,
+        text: Text::truncated(&answer.text),
+    });
+    if !reloaded
+        .into_iter()
+        .chain([ack])
+        .all(|message| client.answer(message))
+    {
+        end(client, "it sends commands without reading the answers");
+    }
+}
+
+fn tell_sessions(client: &mut Client, id: u32, from: Cursor, node: &Node) {
+    let (sessions, next) = node.registry().page(from, limits::SESSIONS);
+    let page = FromDataplane::Sessions(SessionPage {
+        id,
+        sessions: List::truncated(sessions),
+        next,
+    });
+    if !client.answer(page) {
+        end(client, "it asks for sessions without reading the answers");
     }
 }
 

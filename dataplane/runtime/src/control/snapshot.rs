@@ -8,12 +8,12 @@ use forebay_ipc::codec::Buffer;
 use forebay_ipc::media::{SessionKey, SubscriptionKey, TrackKey};
 use forebay_ipc::socket::ConnectionError;
 use forebay_ipc::{
-    DrainProgress, FromDataplane, Generation, List, Listener, PortRange, Relay, SnapshotBegin,
-    SnapshotEnd, Transport, Worker, limits,
+    Cursor, DrainProgress, FromDataplane, Generation, List, Listener, PortRange, Relay,
+    SnapshotBegin, SnapshotEnd, Transport, Worker, limits,
 };
 
 use super::client::{Audience, Client};
-use crate::node::{Media, Node, Plan};
+use crate::node::{Media, Node, Plan, announced};
 use crate::streams::ClientTransport;
 
 /// Pages sent to one client before the control thread looks elsewhere.
@@ -27,7 +27,7 @@ pub(super) enum Snapshot {
     Workers(usize),
     /// From this worker and slot on.
     Allocations {
-        from: (u16, u32),
+        from: Cursor,
         sent: u32,
     },
     /// What stands in front of the end; `sent` allocations were told.
@@ -102,7 +102,7 @@ fn page(
                 Snapshot::Workers(end)
             } else if audience.details {
                 Snapshot::Allocations {
-                    from: (0, 0),
+                    from: Cursor::default(),
                     sent: 0,
                 }
             } else {
@@ -113,6 +113,7 @@ fn page(
         }
         Snapshot::Allocations { from, sent } => {
             let (page, next) = node.registry().page(from, limits::ALLOCATIONS);
+            let page: Vec<_> = page.iter().map(announced).collect();
             let sent = sent + u32::try_from(page.len()).unwrap_or(0);
             let next = match next {
                 Some(from) => Snapshot::Allocations { from, sent },
@@ -266,5 +267,6 @@ pub(super) fn drain_progress(node: &Node) -> Option<DrainProgress> {
     Some(DrainProgress {
         remaining: u32::try_from(node.live()).unwrap_or(u32::MAX),
         seconds_left: u32::try_from(left.as_secs()).unwrap_or(u32::MAX),
+        at_most: u32::try_from(node.drain_at_most()).unwrap_or(u32::MAX),
     })
 }

@@ -111,6 +111,8 @@ impl Collector for StatusCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         self.workers(&mut encoder)?;
         self.node(&mut encoder)?;
+        self.kinds(&mut encoder)?;
+        self.usage(&mut encoder)?;
         self.credentials(&mut encoder)?;
         self.handshakes(&mut encoder)?;
         if let Some(tally) = self.0.front() {
@@ -198,6 +200,12 @@ impl StatusCollector {
                 counter.load(Ordering::Relaxed),
             )?;
         }
+        gauge(
+            encoder,
+            "forebay_last_reload_refused",
+            "Whether the configuration file was refused when it was last read again; the one before is in force.",
+            i64::from(status.reload_refused.load(Ordering::Relaxed)),
+        )?;
         let mut build = encoder.encode_descriptor(
             "forebay_build_info",
             "The program and its version.",
@@ -210,6 +218,59 @@ impl StatusCollector {
             .unwrap_or((status.software, ""));
         let labels = [("program", program), ("version", version)];
         ConstGauge::new(1_i64).encode(build.encode_family(&labels)?)
+    }
+
+    fn kinds(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "forebay_sessions",
+            "Allocations alive, by the client's transport and the family of the relayed address.",
+            None,
+            MetricType::Gauge,
+        )?;
+        let kinds = self.0.kinds();
+        for (transport, families) in ["udp", "tcp", "tls", "dtls"].iter().zip(kinds) {
+            for (ip, count) in ["ipv4", "ipv6"].iter().zip(families) {
+                let labels = [("transport", *transport), ("family", *ip)];
+                put(family.encode_family(&labels)?, Kind::Gauge, count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn usage(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(tally) = self.0.usage() else {
+            return Ok(());
+        };
+        let mut family = encoder.encode_descriptor(
+            "forebay_usage_records",
+            "Usage records, by what became of them.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (result, counter) in [
+            ("written", &tally.written),
+            ("delivered", &tally.delivered),
+            ("refused", &tally.refused),
+            ("lost", &tally.lost),
+        ] {
+            let value = counter.load(Ordering::Relaxed);
+            let labels = [("result", result)];
+            put(family.encode_family(&labels)?, Kind::Counter, value)?;
+        }
+        let errors = tally.webhook_errors.load(Ordering::Relaxed);
+        ConstCounter::new(errors).encode(encoder.encode_descriptor(
+            "forebay_usage_webhook_errors",
+            "Requests to the webhook that failed and are repeated.",
+            None,
+            MetricType::Counter,
+        )?)?;
+        let waiting = tally.spool_bytes.load(Ordering::Relaxed);
+        gauge(
+            encoder,
+            "forebay_usage_spool_bytes",
+            "Bytes of usage records that wait for the webhook.",
+            i64::try_from(waiting).unwrap_or(i64::MAX),
+        )
     }
 
     fn handshakes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ mod media;
 mod plan;
 mod registry;
 mod status;
+mod survey;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,9 @@ pub use host::{Host, can_bind};
 pub use media::{Declined, Load, Media, MediaRegistry};
 pub use plan::{MediaPlan, Plan, PlanError};
 pub(crate) use registry::unix_seconds;
-pub use registry::{Change, Registry};
+pub use registry::{Change, Ended, Kinds, Registry, announced};
 pub use status::{Loaded, Readiness, Status};
+pub use survey::Survey;
 
 use crate::config::Settings;
 use crate::front::{Certificates, Front, FrontSockets};
@@ -30,6 +32,9 @@ use crate::worker::{
     self, Listener, MailboxFull, MediaSocket, StartError, WorkerCommand, WorkerConfig,
     WorkerFailed, WorkerHandle,
 };
+
+/// Pause between two looks at workers that are ending.
+const LAST_REPORTS: Duration = Duration::from_millis(2);
 
 /// Reports taken from one worker before the next one has its turn.
 const REPORTS_PER_TURN: usize = 4096;
@@ -45,8 +50,18 @@ pub struct Node {
     status: Arc<Status>,
     credentials: Arc<Credentials>,
     policy: Arc<PeerPolicy>,
-    drain_until: Option<Instant>,
-    drain_told: bool,
+    survey: Survey,
+    drain: Option<Drain>,
+}
+
+/// New allocations are refused, the old ones finish.
+#[derive(Debug, Clone, Copy)]
+struct Drain {
+    until: Instant,
+    /// Allocations that need not be waited for.
+    at_most: u64,
+    /// Whether every worker was told.
+    told: bool,
 }
 
 impl Node {
@@ -170,8 +185,8 @@ impl Node {
             status,
             credentials,
             policy,
-            drain_until: None,
-            drain_told: false,
+            survey: Survey::default(),
+            drain: None,
         };
         node.log_boot();
         Ok(node)
@@ -258,26 +273,94 @@ impl Node {
         &self.policy
     }
 
-    /// Refuses new allocations from now on and sets the deadline for the old
-    /// ones. A later call moves the deadline.
-    pub fn begin_drain(&mut self, within: Duration) {
+    /// Replaces who may allocate and the peer policy, each where given, on
+    /// every worker or on none.
+    ///
+    /// # Errors
+    /// A worker takes no commands; all go on with what they had.
+    pub fn reconfigure(
+        &mut self,
+        credentials: Option<Credentials>,
+        policy: Option<PeerPolicy>,
+    ) -> Result<(), MailboxFull> {
+        let credentials = credentials.map(Arc::new);
+        let policy = policy.map(Arc::new);
+        let new = WorkerCommand::Reconfigure {
+            credentials: credentials.clone(),
+            policy: policy.clone(),
+        };
+        let old = WorkerCommand::Reconfigure {
+            credentials: Some(Arc::clone(&self.credentials)),
+            policy: Some(Arc::clone(&self.policy)),
+        };
+        for (index, worker) in self.workers.iter().enumerate() {
+            if let Err(full) = worker.insist(&new) {
+                for told in &self.workers[..index] {
+                    if told.insist(&old).is_err() {
+                        warn!("worker {} keeps the new configuration", told.index());
+                    }
+                }
+                return Err(full);
+            }
+        }
+        if let Some(credentials) = credentials {
+            self.status.set_loaded(&credentials);
+            self.credentials = credentials;
+        }
+        if let Some(policy) = policy {
+            self.policy = policy;
+        }
+        Ok(())
+    }
+
+    /// Refuses new allocations from now on, until at most `at_most` old ones
+    /// are left or the time has passed. A later call replaces both bounds.
+    pub fn begin_drain(&mut self, within: Duration, at_most: u64) {
         self.status.set_draining();
-        self.drain_until = Some(Instant::now() + within);
-        self.drain_told = false;
+        self.drain = Some(Drain {
+            until: Instant::now() + within,
+            at_most,
+            told: false,
+        });
         self.repeat_drain();
     }
 
     /// Tells workers again whose mailbox was full when a drain began.
     pub fn repeat_drain(&mut self) {
-        if self.drain_until.is_some() && !self.drain_told {
-            self.drain_told = self.tell(&WorkerCommand::Drain).is_ok();
+        if self.drain.is_some_and(|drain| !drain.told) {
+            let told = self.tell(&WorkerCommand::Drain).is_ok();
+            if let Some(drain) = &mut self.drain {
+                drain.told = told;
+            }
         }
     }
 
     /// Time until the drain's deadline; `None` when no drain is under way.
     pub fn drain_time_left(&self) -> Option<Duration> {
-        self.drain_until
-            .map(|until| until.saturating_duration_since(Instant::now()))
+        self.drain
+            .map(|drain| drain.until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Allocations a drain does not wait for.
+    pub fn drain_at_most(&self) -> u64 {
+        self.drain.map_or(0, |drain| drain.at_most)
+    }
+
+    /// Asks the workers what every allocation moved so far, unless they were
+    /// asked a moment ago. The answers come with the reports.
+    pub fn begin_survey(&mut self) {
+        let number = self.registry.begin_survey();
+        let asked = self
+            .workers
+            .iter()
+            .filter(|worker| worker.send(WorkerCommand::Survey(number)).is_ok())
+            .count();
+        self.survey.begin(number, asked);
+    }
+
+    /// How far the last survey has come.
+    pub fn survey(&self) -> &Survey {
+        &self.survey
     }
 
     /// Ends one allocation.
@@ -322,18 +405,23 @@ impl Node {
         for worker in &self.workers {
             let index = u16::try_from(worker.index()).unwrap_or(u16::MAX);
             for report in worker.reports().try_iter().take(REPORTS_PER_TURN) {
-                let change = match &mut self.media {
-                    Some(media) if report.is_media() => media.take(&report).map(Change::Media),
-                    _ => self.registry.apply(index, report),
-                };
-                if let Some(change) = change {
-                    on_change(change);
+                match &mut self.media {
+                    Some(media) if report.is_media() => {
+                        if let Some(event) = media.take(&report) {
+                            on_change(Change::Media(event));
+                        }
+                    }
+                    _ => {
+                        self.survey.note(&report);
+                        self.registry.apply(index, report, &mut on_change);
+                    }
                 }
             }
         }
         if let Some(media) = &mut self.media {
             media.collect_news(|event| on_change(Change::Media(event)));
         }
+        self.status.set_kinds(self.registry.kinds());
     }
 
     /// Whether a worker, or a thread in front of them, left its loop although
@@ -347,11 +435,29 @@ impl Node {
         failed
     }
 
-    /// Ends all workers and waits for them.
-    pub fn stop(mut self) -> Result<(), WorkerFailed> {
+    /// Ends all workers and waits for them. What they still report is handed
+    /// on, at last the end of every allocation that was alive.
+    ///
+    /// # Errors
+    /// The first worker that ended otherwise than it was told to.
+    pub fn stop(mut self, mut on_change: impl FnMut(Change)) -> Result<(), WorkerFailed> {
         // It would hand connections to workers that are gone.
         drop(self.front.take());
-        stop_all(self.workers).map_or(Ok(()), Err)
+        tell_to_stop(&self.workers);
+        while !self.workers.iter().all(WorkerHandle::is_finished) {
+            self.collect_reports(&mut on_change);
+            std::thread::sleep(LAST_REPORTS);
+        }
+        while self
+            .workers
+            .iter()
+            .any(|worker| !worker.reports().is_empty())
+        {
+            self.collect_reports(&mut on_change);
+        }
+        self.registry
+            .end_all(|ended| on_change(Change::Ended(ended)));
+        join_all(self.workers).map_or(Ok(()), Err)
     }
 
     fn tell(&self, command: &WorkerCommand) -> Result<(), MailboxFull> {
@@ -395,15 +501,19 @@ fn media_config(media: &MediaPlan) -> Result<MediaConfig, StartError> {
 }
 
 fn stop_all(workers: Vec<WorkerHandle>) -> Option<WorkerFailed> {
-    for worker in &workers {
-        // A full mailbox is read within a round or the worker is beyond help.
-        for _ in 0..100 {
-            if worker.is_finished() || worker.send(WorkerCommand::Stop).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
+    tell_to_stop(&workers);
+    join_all(workers)
+}
+
+fn tell_to_stop(workers: &[WorkerHandle]) {
+    for worker in workers {
+        if !worker.is_finished() && worker.insist(&WorkerCommand::Stop).is_err() {
+            warn!("worker {} does not take the order to stop", worker.index());
         }
     }
+}
+
+fn join_all(workers: Vec<WorkerHandle>) -> Option<WorkerFailed> {
     let mut first = None;
     for worker in workers {
         if let Err(failed) = worker.join() {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use forebay_ipc::stats::Stat;
 use forebay_turn::Credentials;
 
-use super::registry::unix_seconds;
+use super::registry::{Kinds, unix_seconds};
 use crate::dtls::Handshakes;
 use crate::front;
+use crate::usage::Tally;
 use crate::worker::StatsPage;
 
 /// Shared by the control thread, which writes, and the metrics thread, which
@@ -25,10 +26,13 @@ pub struct Status {
     pub reloads: AtomicU64,
     /// Configuration reloads refused.
     pub reloads_failed: AtomicU64,
+    /// Whether the last reload was refused.
+    pub reload_refused: AtomicBool,
     /// Controllers connected: 0 or 1.
     pub controllers: AtomicU64,
     /// Whether the control plane decides who may allocate.
     pub controlled: bool,
+    kinds: [[AtomicU64; 2]; 4],
     draining: AtomicBool,
     failed: AtomicBool,
     /// `None` before any credentials were set.
@@ -37,6 +41,8 @@ pub struct Status {
     handshakes: OnceLock<Weak<Handshakes>>,
     /// Unset where clients come over UDP alone.
     front: OnceLock<Arc<front::Tally>>,
+    /// Unset where no usage is recorded.
+    usage: OnceLock<Arc<Tally>>,
 }
 
 /// Which credentials are in force; no key material.
@@ -73,13 +79,16 @@ impl Status {
             software,
             reloads: AtomicU64::new(0),
             reloads_failed: AtomicU64::new(0),
+            reload_refused: AtomicBool::new(false),
             controllers: AtomicU64::new(0),
             controlled,
+            kinds: Default::default(),
             draining: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             loaded: Mutex::new(None),
             handshakes: OnceLock::new(),
             front: OnceLock::new(),
+            usage: OnceLock::new(),
         }
     }
 
@@ -89,6 +98,20 @@ impl Status {
             .iter()
             .map(|page| page[stat as usize].load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// Live allocations by kind.
+    pub fn kinds(&self) -> Kinds {
+        let read = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        self.kinds
+            .each_ref()
+            .map(|families| families.each_ref().map(read))
+    }
+
+    pub(super) fn set_kinds(&self, kinds: &Kinds) {
+        for (value, count) in self.kinds.iter().flatten().zip(kinds.iter().flatten()) {
+            value.store(*count, Ordering::Relaxed);
+        }
     }
 
     /// Whether new clients can be served.
@@ -139,6 +162,16 @@ impl Status {
     pub(super) fn set_front(&self, tally: &Arc<front::Tally>) {
         // Set once, at start.
         let _ = self.front.set(Arc::clone(tally));
+    }
+
+    /// What became of usage records, where there are any.
+    pub fn usage(&self) -> Option<&Tally> {
+        self.usage.get().map(|tally| &**tally)
+    }
+
+    pub(crate) fn set_usage(&self, tally: &Arc<Tally>) {
+        // Set once, at start.
+        let _ = self.usage.set(Arc::clone(tally));
     }
 
     pub(super) fn set_draining(&self) {

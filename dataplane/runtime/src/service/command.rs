@@ -44,6 +44,6 @@ impl Task {
 fn serve(options: &Options) -> Result<(), String> {
     let settings =
         Settings::load(&options.config, options.role).map_err(|error| error.to_string())?;
-    init_logging(&settings.log)?;
-    run(settings, options).map_err(|error| error.to_string())
+    let logging = init_logging(&settings.log, options.software)?;
+    run(settings, options, &logging).map_err(|error| error.to_string())
 }

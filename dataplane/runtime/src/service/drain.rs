@@ -31,8 +31,12 @@ impl Drain {
         let now = Instant::now();
         let begun = *self.begun.get_or_insert(now);
         let remaining = node.live();
-        if remaining == 0 && now.duration_since(begun) >= SETTLE {
-            info!("drained");
+        if remaining <= node.drain_at_most() && now.duration_since(begun) >= SETTLE {
+            if remaining == 0 {
+                info!("drained");
+            } else {
+                info!("drained but for {remaining} allocations, which are cut off");
+            }
             return true;
         }
         if left.is_zero() {

@@ -4,6 +4,7 @@
 mod check;
 mod command;
 mod drain;
+mod log_limit;
 mod logging;
 mod reload;
 mod signals;
@@ -15,19 +16,21 @@ use std::time::Duration;
 
 use forebay_ipc::BootId;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use command::Task;
 
 use crate::config::{ConfigError, CredentialsError, Role, Settings, load_credentials};
-use crate::control::{ControlServer, Identity};
+use crate::control::{Configuration, ControlServer, Identity};
 use crate::front::{self, CertificateError, Certificates};
 use crate::metrics::{MetricsServer, ServeError};
-use crate::node::{Host, Node, Plan, PlanError};
+use crate::node::{Change, Host, Node, Plan, PlanError};
+use crate::usage::{Recorder, UsageError};
 use crate::worker::{StartError, WorkerFailed};
 use check::check;
 use drain::Drain;
-use logging::init as init_logging;
+use logging::{Logging, init as init_logging};
+use reload::Reload;
 use signals::{Signals, Told};
 
 /// How long the control thread sleeps when nothing wakes it: bounds how late
@@ -71,6 +74,9 @@ pub enum ServiceError {
     /// Metrics cannot be served.
     #[error("`metrics.listen`: {0}")]
     Metrics(#[from] ServeError),
+    /// Usage records cannot be written.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// The control socket cannot be opened.
     #[error("`control.socket`: {0}")]
     Control(String),
@@ -94,7 +100,7 @@ pub enum ServiceError {
 
 /// Runs until told to stop. `settings` are what was loaded from
 /// `options.config`, with logging already set up.
-fn run(settings: Settings, options: &Options) -> Result<(), ServiceError> {
+fn run(settings: Settings, options: &Options, logging: &Logging) -> Result<(), ServiceError> {
     // Before any thread exists, so that every thread inherits the mask.
     let mut signals = Signals::block()?;
     info!("{} with {}", options.software, options.config.display());
@@ -107,9 +113,19 @@ fn run(settings: Settings, options: &Options) -> Result<(), ServiceError> {
         file: options.config.clone(),
         error,
     })?;
+    let recorder = Recorder::start(&settings.usage, &options.config, options.software)?;
     let mut node = Node::start(&settings, plan, credentials, certificates, options.software)?;
-    let served = serve(settings, options, &mut node, &mut signals);
-    let stopped = node.stop();
+    if let Some(recorder) = &recorder {
+        node.status().set_usage(recorder.tally());
+    }
+    let mut reload = Reload::new(settings.clone(), options, logging, recorder);
+    let served = serve(&settings, options, &mut node, &mut signals, &mut reload);
+    let mut recorder = reload.recorder.take();
+    let stopped = node.stop(|change| note(&change, &mut recorder));
+    if let Some(recorder) = recorder {
+        recorder.finish();
+    }
+    logging.limiter.tell_all();
     served?;
     stopped?;
     info!("stopped");
@@ -117,18 +133,19 @@ fn run(settings: Settings, options: &Options) -> Result<(), ServiceError> {
 }
 
 fn serve(
-    settings: Settings,
+    settings: &Settings,
     options: &Options,
     node: &mut Node,
     signals: &mut Signals,
+    reload: &mut Reload<'_>,
 ) -> Result<(), ServiceError> {
-    let mut control = open_control(&settings, options)?;
+    let mut control = open_control(settings, options)?;
     if let Some(address) = settings.metrics.listen {
         let server = MetricsServer::start(address, node.status().clone())?;
         info!("metrics on http://{}/metrics", server.address());
     }
-    let mut reload = reload::Reload::new(settings, options);
     let mut drain = Drain::default();
+    let mut terminated = false;
     let mut systemd = systemd::Notifier::new();
     for address in &node.plan().listen {
         info!("listening on udp {address}");
@@ -143,14 +160,14 @@ fn serve(
         match signals.next() {
             Some(Told::Reload) => {
                 systemd.reloading();
-                reload.run(
-                    node,
-                    control.as_ref().is_some_and(ControlServer::policy_is_set),
-                );
+                let policy_is_set = control.as_ref().is_some_and(ControlServer::policy_is_set);
+                // Whether it was carried out is in the log and the metrics.
+                let _ = reload.reload(node, policy_is_set);
                 systemd.ready();
             }
-            Some(Told::Drain) if node.drain_time_left().is_none() => {
-                node.begin_drain(reload.drain_deadline());
+            Some(Told::Drain) if !terminated => {
+                terminated = true;
+                terminate(node, reload);
             }
             Some(Told::Drain | Told::Stop) => {
                 info!(
@@ -162,10 +179,18 @@ fn serve(
             }
             None => {}
         }
+        let mut changes = Vec::new();
         match &mut control {
-            Some(control) => control.turn(node),
-            None => node.collect_reports(|_| {}),
+            Some(control) => control.turn(node, reload, &mut |change| changes.push(change.clone())),
+            None => node.collect_reports(|change| changes.push(change)),
         }
+        for change in &changes {
+            note(change, &mut reload.recorder);
+        }
+        if let Some(recorder) = &mut reload.recorder {
+            recorder.turn(node);
+        }
+        reload.logging().limiter.tell();
         if node.has_failed() {
             systemd.stopping();
             return Ok(());
@@ -175,6 +200,41 @@ fn serve(
             return Ok(());
         }
         systemd.alive();
+    }
+}
+
+/// A first SIGTERM: a drain, or less time for one that is under way.
+fn terminate(node: &mut Node, reload: &Reload<'_>) {
+    let within = reload.drain_deadline();
+    match node.drain_time_left() {
+        None => node.begin_drain(within, reload.drain_at_most()),
+        Some(left) => node.begin_drain(within.min(left), node.drain_at_most()),
+    }
+}
+
+/// Tells of single allocations those who want to know.
+fn note(change: &Change, recorder: &mut Option<Recorder>) {
+    match change {
+        Change::Created(session) => debug!(
+            user = ?&*session.username,
+            client = %session.client,
+            relay = %session.relayed,
+            transport = ?session.transport,
+            "allocation made"
+        ),
+        Change::Ended(ended) => debug!(
+            user = ?&*ended.session.username,
+            client = %ended.session.client,
+            relay = %ended.session.relayed,
+            reason = ?ended.reason,
+            to_peer_bytes = ended.session.usage.to_peer_bytes,
+            to_client_bytes = ended.session.usage.to_client_bytes,
+            "allocation ended"
+        ),
+        Change::Measured(_) | Change::Media(_) => {}
+    }
+    if let Some(recorder) = recorder {
+        recorder.see(change);
     }
 }
 

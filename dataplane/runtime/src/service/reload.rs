@@ -1,118 +1,277 @@
-//! SIGHUP: validate everything first, then apply what can be applied live and
-//! say what needs a restart.
+//! SIGHUP and `forebay reload`: validate everything first, then apply what can
+//! be applied live, all of it or nothing, and say what needs a restart.
 
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
+use forebay_ipc::{ConfigChange, Text};
+use forebay_turn::Credentials;
 use tracing::{error, info, warn};
 
+use super::logging::{self, Logging};
 use super::{Options, ServiceError};
 use crate::config::{CertificateFiles, Role, Settings, load_credentials};
-use crate::front::Front;
-use crate::node::Node;
-use crate::worker::MailboxFull;
+use crate::control::Configuration;
+use crate::front::{Certificates, Front};
+use crate::node::{Host, Node, Plan};
+use crate::usage::{self, Recorder};
 
-/// Attempts to hand a change to a worker whose mailbox is full, and the pause
-/// between them.
-const ATTEMPTS: (u32, Duration) = (50, Duration::from_millis(20));
+/// Keys that come into force without a restart.
+const LIVE: &[&str] = &[
+    "auth.secrets",
+    "auth.users_file",
+    "peers.allow",
+    "peers.deny",
+    "peers.lowest_port",
+    "lifetimes.drain",
+    "lifetimes.drain_at_most",
+    "usage.interim",
+    "usage.webhook_token_file",
+    "log.level",
+    "log.per_minute",
+];
+
+/// Those that do so where TLS is in use.
+const CERTIFICATE: &[&str] = &["tls.certificate", "tls.key"];
 
 /// The settings in force and where they come from.
 pub(super) struct Reload<'a> {
     settings: Settings,
     options: &'a Options,
+    logging: &'a Logging,
+    pub(super) recorder: Option<Recorder>,
 }
 
 impl<'a> Reload<'a> {
-    pub(super) fn new(settings: Settings, options: &'a Options) -> Self {
-        Self { settings, options }
-    }
-
-    pub(super) fn drain_deadline(&self) -> Duration {
-        self.settings.lifetimes.drain
-    }
-
-    /// Reads the file again. `policy_is_set`: the control plane has set one,
-    /// which the file must not undo.
-    pub(super) fn run(&mut self, node: &mut Node, policy_is_set: bool) {
-        let status = node.status().clone();
-        match self.attempt(node, policy_is_set) {
-            Ok(restart) => {
-                status.reloads.fetch_add(1, Ordering::Relaxed);
-                if !restart.is_empty() {
-                    warn!(
-                        "changed, but in force only after a restart: {}",
-                        restart.join(", ")
-                    );
-                }
-            }
-            Err(error) => {
-                status.reloads_failed.fetch_add(1, Ordering::Relaxed);
-                error!("configuration not reloaded, the old one stays in force: {error}");
-            }
+    pub(super) fn new(
+        settings: Settings,
+        options: &'a Options,
+        logging: &'a Logging,
+        recorder: Option<Recorder>,
+    ) -> Self {
+        Self {
+            settings,
+            options,
+            logging,
+            recorder,
         }
     }
 
-    /// Returns the keys that changed but need a restart.
+    /// The logs of the process.
+    pub(super) fn logging(&self) -> &Logging {
+        self.logging
+    }
+
+    /// Allocations a drain need not wait for when nobody says otherwise.
+    pub(super) fn drain_at_most(&self) -> u64 {
+        self.settings.lifetimes.drain_at_most
+    }
+
     fn attempt(
         &mut self,
         node: &mut Node,
         policy_is_set: bool,
-    ) -> Result<Vec<String>, ServiceError> {
-        let new = Settings::load(&self.options.config, self.options.role)?;
-        let full = |_| ServiceError::System("a worker takes no commands".to_owned());
-        if self.options.role == Role::Standalone {
-            let credentials = load_credentials(&new.auth, &self.options.config)?;
-            let (secrets, users) = (credentials.secrets.len(), credentials.users.len());
-            insist(|| node.set_credentials(credentials.clone())).map_err(full)?;
-            self.settings.auth.secrets.clone_from(&new.auth.secrets);
+    ) -> Result<Vec<ConfigChange>, ServiceError> {
+        let file = &self.options.config;
+        let new = Settings::load(file, self.options.role)?;
+        logging::filter(&new.log).map_err(ServiceError::System)?;
+        let token = usage::read_token(&new.usage, file)?;
+        Certificates::of(&new, file)?;
+        Plan::new(&new, &Host::survey()).map_err(|error| ServiceError::Plan {
+            file: file.clone(),
+            error,
+        })?;
+        let credentials = match self.options.role {
+            Role::Standalone => Some(load_credentials(&new.auth, file)?),
+            Role::Controlled => None,
+        };
+        let mut changes: Vec<ConfigChange> = self
+            .settings
+            .differences(&new)
+            .into_iter()
+            .map(|difference| ConfigChange {
+                needs_restart: !LIVE.contains(&&*difference.key)
+                    && !CERTIFICATE.contains(&&*difference.key),
+                key: Text::truncated(&difference.key),
+                from: Text::truncated(difference.from.as_deref().unwrap_or("")),
+                to: Text::truncated(difference.to.as_deref().unwrap_or("")),
+            })
+            .collect();
+        if let Some(credentials) = &credentials {
+            changes.extend(credential_changes(node.credentials(), credentials));
+        }
+        let policy = if policy_is_set {
+            changes.retain(|change| !change.key.starts_with("peers."));
+            info!("the peer policy is the control plane's; [peers] is not reloaded");
+            None
+        } else {
+            Some(node.plan().policy_of(&new.peers))
+        };
+        let counts = credentials
+            .as_ref()
+            .map(|credentials| (credentials.secrets.len(), credentials.users.len()));
+
+        let certificate = self.certificate(node, &new)?;
+        if node.reconfigure(credentials, policy).is_err() {
+            // Nothing has changed, so the certificate must not either.
+            self.certificate(node, &self.settings)?;
+            return Err(ServiceError::System(
+                "a worker takes no commands".to_owned(),
+            ));
+        }
+        if certificate {
             self.settings
-                .auth
-                .users_file
-                .clone_from(&new.auth.users_file);
+                .tls
+                .certificate
+                .clone_from(&new.tls.certificate);
+            self.settings.tls.key.clone_from(&new.tls.key);
+        } else {
+            for change in &mut changes {
+                change.needs_restart |= CERTIFICATE.contains(&&*change.key);
+            }
+        }
+        self.logging.reload(&new.log);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.reload(new.usage.interim, token);
+        }
+        if let Some((secrets, users)) = counts {
             info!("reloaded: {secrets} secrets, {users} users");
         }
-        if policy_is_set {
-            info!("the peer policy is the control plane's; [peers] is not reloaded");
-        } else {
-            let policy = node.plan().policy_of(&new.peers);
-            insist(|| node.set_policy(policy.clone())).map_err(full)?;
-            self.settings.peers = new.peers.clone();
-            info!(
-                "reloaded: {} allowed and {} denied networks",
-                new.peers.allow.len(),
-                new.peers.deny.len()
-            );
-        }
-        self.certificate(node, &new)?;
-        self.settings.lifetimes.drain = new.lifetimes.drain;
-        Ok(self.settings.differences(&new))
+        self.take_over(new, policy_is_set);
+        Ok(changes)
     }
-}
 
-impl Reload<'_> {
-    /// The certificate's files, or other ones, right now. Where none was in
-    /// use TLS is not set up, which takes a restart.
-    fn certificate(&mut self, node: &Node, new: &Settings) -> Result<(), ServiceError> {
+    /// Has the certificate's files, or other ones, taken right now. False where
+    /// TLS was not set up at start, which takes a restart.
+    fn certificate(&self, node: &Node, settings: &Settings) -> Result<bool, ServiceError> {
         let certificates = node.front().and_then(Front::certificates);
-        let files = CertificateFiles::of(&new.tls, &self.options.config);
-        if let (Some(certificates), Some(files)) = (certificates, files) {
-            certificates.reload(files)?;
-            let ours = &mut self.settings.tls;
-            ours.certificate.clone_from(&new.tls.certificate);
-            ours.key.clone_from(&new.tls.key);
+        let files = CertificateFiles::of(&settings.tls, &self.options.config);
+        match (certificates, files) {
+            (Some(certificates), Some(files)) => {
+                certificates.reload(files)?;
+                Ok(true)
+            }
+            _ => Ok(false),
         }
-        Ok(())
+    }
+
+    /// Remembers what is in force now; the rest still differs next time.
+    fn take_over(&mut self, new: Settings, policy_is_set: bool) {
+        let old = &mut self.settings;
+        old.auth.secrets = new.auth.secrets;
+        old.auth.users_file = new.auth.users_file;
+        if !policy_is_set {
+            old.peers = new.peers;
+        }
+        old.lifetimes.drain = new.lifetimes.drain;
+        old.lifetimes.drain_at_most = new.lifetimes.drain_at_most;
+        old.usage.interim = new.usage.interim;
+        old.usage.webhook_token_file = new.usage.webhook_token_file;
+        old.log.level = new.log.level;
+        old.log.per_minute = new.log.per_minute;
     }
 }
 
-fn insist(mut attempt: impl FnMut() -> Result<(), MailboxFull>) -> Result<(), MailboxFull> {
-    let (attempts, pause) = ATTEMPTS;
-    for _ in 1..attempts {
-        if attempt().is_ok() {
-            return Ok(());
+impl Configuration for Reload<'_> {
+    fn reload(
+        &mut self,
+        node: &mut Node,
+        policy_is_set: bool,
+    ) -> Result<Vec<ConfigChange>, String> {
+        let status = node.status().clone();
+        let outcome = self.attempt(node, policy_is_set);
+        status
+            .reload_refused
+            .store(outcome.is_err(), Ordering::Relaxed);
+        match outcome {
+            Ok(changes) => {
+                status.reloads.fetch_add(1, Ordering::Relaxed);
+                tell(&changes);
+                Ok(changes)
+            }
+            Err(error) => {
+                status.reloads_failed.fetch_add(1, Ordering::Relaxed);
+                error!("configuration not reloaded, the old one stays in force: {error}");
+                Err(error.to_string())
+            }
         }
-        thread::sleep(pause);
     }
-    attempt()
+
+    fn drain_deadline(&self) -> Duration {
+        self.settings.lifetimes.drain
+    }
+}
+
+fn tell(changes: &[ConfigChange]) {
+    if changes.is_empty() {
+        info!("the configuration is the same as before");
+    }
+    let or_nothing = |text: &str| if text.is_empty() { "(nothing)" } else { text }.to_owned();
+    for change in changes.iter().filter(|change| !change.needs_restart) {
+        let (from, to) = (or_nothing(&change.from), or_nothing(&change.to));
+        info!("changed: {} from {from} to {to}", &*change.key);
+    }
+    let restart: Vec<&str> = changes
+        .iter()
+        .filter(|change| change.needs_restart)
+        .map(|change| &*change.key)
+        .collect();
+    if !restart.is_empty() {
+        warn!(
+            "changed, but in force only after a restart: {}",
+            restart.join(", ")
+        );
+    }
+}
+
+/// Which secrets and users are others than before; never what they are.
+fn credential_changes(old: &Credentials, new: &Credentials) -> Vec<ConfigChange> {
+    let change = |key: String, from: &str, to: &str| ConfigChange {
+        key: Text::truncated(&key),
+        from: Text::truncated(from),
+        to: Text::truncated(to),
+        needs_restart: false,
+    };
+    let mut changes = Vec::new();
+    for secret in &new.secrets {
+        let before = old.secrets.iter().find(|before| before.id == secret.id);
+        if before.is_some_and(|before| before.key != secret.key) {
+            let key = format!("auth.secrets {:?}", secret.id);
+            changes.push(change(key, "(hidden)", "(changed)"));
+        }
+    }
+    let added = |a: &Credentials, b: &Credentials| {
+        let known: std::collections::HashSet<&str> =
+            a.users.iter().map(|user| &*user.name).collect();
+        b.users
+            .iter()
+            .filter(|user| !known.contains(&*user.name))
+            .count()
+    };
+    let passwords: std::collections::HashMap<&str, &str> = old
+        .users
+        .iter()
+        .map(|user| (&*user.name, &*user.password))
+        .collect();
+    let changed = new
+        .users
+        .iter()
+        .filter(|user| {
+            passwords
+                .get(&*user.name)
+                .is_some_and(|password| *password != user.password)
+        })
+        .count();
+    let (added, removed) = (added(old, new), added(new, old));
+    if added + removed + changed > 0 {
+        changes.push(change(
+            "users".to_owned(),
+            &old.users.len().to_string(),
+            &format!(
+                "{} ({added} added, {removed} removed, {changed} changed)",
+                new.users.len()
+            ),
+        ));
+    }
+    changes
 }

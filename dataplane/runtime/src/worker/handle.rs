@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 use forebay_ipc::stats::Stat;
@@ -11,6 +12,10 @@ use super::error::{MailboxFull, WorkerFailed};
 use super::mailbox::Mailbox;
 use super::{StatsPage, WorkerCommand, WorkerReport};
 use crate::streams::Connection;
+
+/// Attempts to hand a command to a worker whose mailbox is full, and the pause
+/// between them.
+const ATTEMPTS: (u32, Duration) = (50, Duration::from_millis(20));
 
 /// A running worker. Dropping the handle does not stop it.
 #[derive(Debug)]
@@ -69,6 +74,22 @@ impl WorkerHandle {
     /// Puts a command into the mailbox and wakes the worker.
     pub fn send(&self, command: WorkerCommand) -> Result<(), MailboxFull> {
         self.mailer().send(command)
+    }
+
+    /// Puts a command into the mailbox, waiting for room: a worker reads its
+    /// mail within a round, or it is beyond help.
+    ///
+    /// # Errors
+    /// There was no room for a second.
+    pub fn insist(&self, command: &WorkerCommand) -> Result<(), MailboxFull> {
+        let (attempts, pause) = ATTEMPTS;
+        for _ in 1..attempts {
+            if self.send(command.clone()).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(pause);
+        }
+        self.send(command.clone())
     }
 
     /// A way into its mailbox for another thread.

@@ -14,6 +14,7 @@ pub mod relay_ports;
 mod rounds;
 mod sockets;
 mod start;
+mod survey;
 mod system_calls;
 mod tag;
 mod transmit;
@@ -21,6 +22,7 @@ mod transmit;
 pub use error::{MailboxFull, StartError, WorkerFailed};
 pub use handle::{Mailer, WorkerHandle};
 pub use start::spawn;
+pub use survey::{ClientPath, Measured};
 
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -33,9 +35,9 @@ use forebay_engine::ShardConfig;
 use forebay_ipc::stats;
 use forebay_media::{Change, Event, Refusal, Report, SessionKey, SubscriptionKey, TrackKey};
 use forebay_turn::{
-    AllocationId, ClientAddr, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds,
-    Usage,
+    AllocationId, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds, Usage,
 };
+use forebay_wire::clock::Instant;
 
 /// One listening address of one worker. Two kernel sockets of the same
 /// SO_REUSEPORT group, steered by a classic BPF program: requests have a
@@ -111,6 +113,18 @@ pub enum WorkerCommand {
     SetPolicy(Arc<PeerPolicy>),
     /// End one allocation; nothing happens when it is gone.
     Delete(AllocationId),
+    /// Replace who may allocate and the peer policy, each where given, in one
+    /// step.
+    Reconfigure {
+        /// Who may allocate.
+        credentials: Option<Arc<Credentials>>,
+        /// The peer policy.
+        policy: Option<Arc<PeerPolicy>>,
+    },
+    /// Tell what every live allocation moved so far, a few per round. Comes
+    /// back with each [`WorkerReport::Surveyed`]; a survey under way is given
+    /// up for a new one.
+    Survey(u64),
     /// Refuse new allocations.
     Drain,
     /// Change what is forwarded.
@@ -133,8 +147,8 @@ pub enum WorkerReport {
     Created {
         /// Slot and generation within the worker.
         allocation: AllocationId,
-        /// Who asked.
-        client: ClientAddr,
+        /// Who asked, and how.
+        path: ClientPath,
         /// What was given.
         relayed: RelayedAddr,
         /// As it came: attacker data.
@@ -148,6 +162,17 @@ pub enum WorkerReport {
         reason: Deletion,
         /// What it moved.
         usage: Usage,
+    },
+    /// Some of the allocations that live.
+    Surveyed {
+        /// The survey's number.
+        survey: u64,
+        /// Live ones among the slots looked at.
+        found: Box<[Measured]>,
+        /// When, on the monotonic clock.
+        at: Instant,
+        /// Whether every slot was looked at now.
+        last: bool,
     },
     /// Something happened to media.
     Media(Event),

@@ -19,6 +19,7 @@ use super::publish::{Counts, Gauges, publish, publish_media};
 use super::real_time::RealTime;
 use super::reaped::{Reaped, Waiting};
 use super::sockets::Sockets;
+use super::survey::Survey;
 use super::tag::Tag;
 use super::transmit::{Resend, sends};
 use super::{StatsPage, Subject, WorkerCommand, WorkerReport};
@@ -65,6 +66,7 @@ pub(super) struct Worker {
     pub(super) requests_per_batch: usize,
     media_buffers: usize,
     real_time: RealTime,
+    survey: Survey,
     state: Rounds,
 }
 
@@ -112,6 +114,7 @@ impl Worker {
         sockets: Sockets,
         control: Control,
         real_time: RealTime,
+        survey: Survey,
         [media_buffers, request_buffers]: [usize; 2],
         requests_per_batch: usize,
     ) -> Self {
@@ -126,6 +129,7 @@ impl Worker {
             sockets,
             control,
             real_time,
+            survey,
             requests_per_batch,
             media_buffers,
             state: Rounds {
@@ -183,6 +187,11 @@ impl Worker {
         while !self.state.stopping {
             self.round()?;
         }
+        // The last word on what was moved.
+        self.survey.begin_again();
+        while self.survey.is_under_way() && !self.control.reports.is_full() {
+            self.tell_survey();
+        }
         self.housekeeping();
         self.sockets.stop_listening();
         self.ring.shut_down()
@@ -224,6 +233,9 @@ impl Worker {
             self.read_mail();
             self.obey()?;
         }
+        if self.survey.is_under_way() {
+            self.tell_survey();
+        }
         if due && self.state.dirty {
             self.housekeeping();
         }
@@ -239,6 +251,9 @@ impl Worker {
             return Wait::Not;
         }
         if waiting > 0 || self.sockets.any_ended() || state.mail || state.stopping {
+            return Wait::Poll;
+        }
+        if self.survey.is_under_way() && !self.control.reports.is_full() {
             return Wait::Poll;
         }
         let mut until = state.now.instant + IDLE;
@@ -417,12 +432,12 @@ impl Worker {
                 }
                 Command::Created {
                     allocation,
-                    client,
+                    tuple,
                     relayed,
                     username,
                 } => WorkerReport::Created {
                     allocation,
-                    client,
+                    path: self.survey.path(&tuple),
                     relayed,
                     username,
                 },
@@ -472,6 +487,18 @@ impl Worker {
                     // False: it ended by itself in the meantime.
                     let _ = self.shard.delete(self.state.now, allocation);
                 }
+                Some(WorkerCommand::Reconfigure {
+                    credentials,
+                    policy,
+                }) => {
+                    if let Some(credentials) = credentials {
+                        self.shard.set_credentials(&credentials);
+                    }
+                    if let Some(policy) = policy {
+                        self.shard.set_policy(&policy);
+                    }
+                }
+                Some(WorkerCommand::Survey(number)) => self.survey.begin(number),
                 Some(WorkerCommand::Drain) => self.shard.drain(),
                 Some(WorkerCommand::Media(change)) => self.apply(change),
                 Some(WorkerCommand::Dtls { session, datagram }) => {
@@ -485,6 +512,18 @@ impl Worker {
             }
         }
         self.state.dirty = true;
+    }
+
+    /// Goes on with a survey, unless the reader has to catch up first: what it
+    /// finds must not be lost.
+    #[cold]
+    fn tell_survey(&mut self) {
+        let at = self.state.now.instant;
+        if !self.control.reports.is_full()
+            && let Some(found) = self.survey.step(&self.shard, at)
+        {
+            self.tell(found);
+        }
     }
 
     fn apply(&mut self, change: Change) {

@@ -1,6 +1,6 @@
 //! Starting a worker's thread.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +18,7 @@ use super::mailbox::Mailbox;
 use super::real_time::RealTime;
 use super::rounds::{Control, Worker};
 use super::sockets::{Sockets, files};
+use super::survey::Survey;
 use super::system_calls::ALLOWED;
 use super::{StatsPage, WorkerConfig};
 
@@ -151,11 +152,12 @@ fn build(
         probe(&socket, config.busy_poll, &mut boot.features);
     }
     boot.features.dedup_by(|a, b| a.name == b.name);
-    let locals: Vec<IpAddr> = config
+    let listening: Box<[SocketAddr]> = config
         .listeners
         .iter()
-        .map(|listener| listener.address.ip())
+        .map(|listener| listener.address)
         .collect();
+    let locals: Vec<IpAddr> = listening.iter().map(SocketAddr::ip).collect();
     let media: Vec<IpAddr> = config
         .media
         .iter()
@@ -201,6 +203,7 @@ fn build(
         sockets,
         control,
         real_time,
+        Survey::new(listening),
         [usize::from(config.buffers), usize::from(request_buffers)],
         requests_per_batch,
     );

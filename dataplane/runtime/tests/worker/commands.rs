@@ -21,13 +21,13 @@ fn an_allocation_is_reported_and_its_port_comes_back() {
         let relayed = client.allocate();
         match host.workers[0].reports().recv_timeout(wait).unwrap() {
             WorkerReport::Created {
-                client: at,
+                path,
                 relayed: told,
                 username,
                 ..
             } => {
                 assert_eq!(
-                    (at.0, told.0, &*username),
+                    (path.client, told.0, &*username),
                     (client.address(), relayed, "alice")
                 );
             }

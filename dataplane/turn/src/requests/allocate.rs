@@ -99,7 +99,7 @@ impl Server {
             .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         self.commands.push_back(Command::Created {
             allocation: self.id(slot),
-            client: request.tuple.client,
+            tuple: *request.tuple,
             relayed: relay.relayed,
             local: relay.local,
             username: String::from_utf8_lossy(request.from.username()).into(),

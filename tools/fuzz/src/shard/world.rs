@@ -290,11 +290,12 @@ impl World {
                 }
                 Command::Created {
                     allocation,
-                    client,
+                    tuple,
                     relayed,
                     ..
                 } => {
-                    assert!(CLIENTS.iter().any(|(address, _)| *address == client.0));
+                    let client = tuple.client.0;
+                    assert!(CLIENTS.iter().any(|(address, _)| *address == client));
                     assert!(
                         self.open
                             .iter()

@@ -374,11 +374,17 @@ impl Host {
                 }
                 Command::Created {
                     allocation,
-                    client,
+                    tuple,
                     relayed,
                     username,
                 } => {
-                    self.created(index, allocation, client.0, relayed.0, username.as_bytes())?;
+                    self.created(
+                        index,
+                        allocation,
+                        tuple.client.0,
+                        relayed.0,
+                        username.as_bytes(),
+                    )?;
                 }
                 Command::Deleted {
                     allocation,

@@ -360,7 +360,9 @@ impl Media {
                 warn!("worker refuses {subject:?}: {why:?}");
                 return self.refused(*subject);
             }
-            WorkerReport::Created { .. } | WorkerReport::Deleted { .. } => return None,
+            WorkerReport::Created { .. }
+            | WorkerReport::Deleted { .. }
+            | WorkerReport::Surveyed { .. } => return None,
         };
         self.pass(event)
     }
