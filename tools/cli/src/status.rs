@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use forebay_ipc::media::MediaWorker;
 use forebay_ipc::stats::{self, Definition, Kind, Stat, TABLE};
-use forebay_ipc::{Allocation, FromDataplane, SnapshotBegin, StatsDigest, Welcome, Worker};
+use forebay_ipc::{Allocation, FromDataplane, Role, SnapshotBegin, StatsDigest, Welcome, Worker};
 use serde_json::{Map, Value, json};
 
-use crate::observer::Observer;
+use crate::link::Link;
 
 /// Show what a data plane or forebay-turnd on this host is doing: workers,
 /// allocations, relay ports, packets per second and why packets were dropped.
@@ -45,8 +45,12 @@ struct Picture {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
-    let mut observer = Observer::connect(arguments.socket.as_deref(), arguments.allocations)?;
-    let picture = look(&mut observer)?;
+    let mut link = Link::connect(
+        arguments.socket.as_deref(),
+        Role::Observer,
+        arguments.allocations,
+    )?;
+    let picture = look(&mut link)?;
     if arguments.json {
         println!("{}", picture.to_json(arguments.allocations));
     } else {
@@ -56,8 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// Reads the snapshot and two rounds of statistics.
-fn look(observer: &mut Observer) -> Result<Picture, String> {
-    let FromDataplane::Welcome(welcome) = observer.next()? else {
+fn look(link: &mut Link) -> Result<Picture, String> {
+    let FromDataplane::Welcome(welcome) = link.next()? else {
         return Err("the data plane does not greet; is it the same release?".to_owned());
     };
     let mut begin = None;
@@ -67,7 +71,7 @@ fn look(observer: &mut Observer) -> Result<Picture, String> {
     let mut samples = BTreeMap::new();
     let mut complete = false;
     loop {
-        match observer.next()? {
+        match link.next()? {
             FromDataplane::SnapshotBegin(snapshot) => begin = Some(snapshot),
             FromDataplane::Workers(page) => workers.extend(page.into_inner()),
             FromDataplane::Allocations(page) => {
