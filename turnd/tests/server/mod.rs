@@ -120,27 +120,21 @@ socket = "{}"
 
     /// Starts the server and waits until it is ready.
     pub(crate) fn start(self) -> Server {
+        let child = self.spawn();
+        let mut server = Server { setup: self, child };
+        server.until_ready();
+        server
+    }
+
+    fn spawn(&self) -> Child {
         let log = fs::File::create(self.path("log")).expect("log");
-        let child = binary()
+        binary()
             .arg("--config")
             .arg(self.path("turnd.toml"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
-            .expect("starts");
-        let mut server = Server { setup: self, child };
-        let ready = wait_for(|| {
-            assert!(
-                server.child.try_wait().expect("waited").is_none(),
-                "it ended: {}",
-                server.log()
-            );
-            server
-                .http("/readyz")
-                .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
-        });
-        assert!(ready, "not ready: {}", server.log());
-        server
+            .expect("starts")
     }
 }
 
@@ -151,6 +145,27 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Starts another on the same files, with a log of its own.
+    pub(crate) fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = self.setup.spawn();
+        self.until_ready();
+    }
+
+    fn until_ready(&mut self) {
+        let ready = wait_for(|| {
+            assert!(
+                self.child.try_wait().expect("waited").is_none(),
+                "it ended: {}",
+                self.log()
+            );
+            self.http("/readyz")
+                .is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+        });
+        assert!(ready, "not ready: {}", self.log());
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.setup.path("log")).unwrap_or_default()
     }
