@@ -22,6 +22,8 @@ pub(super) fn forward(sockets: Sockets) -> Result<()> {
         files,
         media_buffers: BUFFERS,
         request_buffers: 1,
+        stream_buffers: 0,
+        streams: 0,
     };
     let mut ring = Ring::new(config)?;
     let Sockets {
@@ -66,7 +68,7 @@ pub(super) fn forward(sockets: Sockets) -> Result<()> {
                     let send = Send {
                         file: file.map_or(LISTEN, |relay| u32::from(relay) + 1),
                         tag: u64::MAX,
-                        destination,
+                        destination: Some(destination),
                         source: None,
                         segment: None,
                         ecn: 0,

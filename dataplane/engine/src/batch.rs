@@ -16,6 +16,8 @@ use crate::written::Written;
 pub struct Ecn(pub u8);
 
 /// One received datagram, or several of one flow that the kernel merged (GRO).
+/// From a connection: one message, padding included, or several of one size
+/// that follow each other, the last of which may be shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RxSlot {
     /// The socket it came to.
@@ -33,7 +35,7 @@ pub struct RxSlot {
     /// when nothing was merged. Zero only for an empty datagram.
     pub segment: u16,
     /// Writable scratch bytes directly before `start` (at least
-    /// [`RxBatch::HEADROOM`]).
+    /// [`RxBatch::HEADROOM`]; none for what came over a connection).
     pub headroom: u16,
     /// The ECN field.
     pub ecn: Ecn,
@@ -50,7 +52,7 @@ pub struct RxBatch<'a> {
 }
 
 impl RxBatch<'_> {
-    /// Headroom every slot has: enough for a Data indication's header with an
+    /// Headroom every slot of a datagram socket has: enough for a Data indication's header with an
     /// IPv6 XOR-PEER-ADDRESS (20 + 24 + 4 bytes).
     pub const HEADROOM: usize = 48;
     /// The most slots in one batch.
@@ -84,7 +86,8 @@ impl Piece {
     pub const END: u32 = u32::MAX;
 }
 
-/// One `sendmsg`. Has at least one piece; an empty datagram is one empty piece.
+/// One `sendmsg`, or, to a connection, bytes that follow what was sent before.
+/// Has at least one piece; an empty datagram is one empty piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
     /// The socket to send from.

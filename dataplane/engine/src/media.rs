@@ -24,6 +24,8 @@ pub(crate) struct Media<'a> {
     pub(crate) transactions: &'a mut u64,
     /// Three zero bytes in the batch's header arena, once somebody needs them.
     pub(crate) zeros: Option<Span>,
+    /// Sockets from this id on are connections.
+    pub(crate) first_stream: SocketId,
     pub(crate) last_to_peer: LastToPeer,
     pub(crate) last_to_client: LastToClient,
 }

@@ -39,6 +39,21 @@ impl Frame for ChannelFrame {
     }
 }
 
+/// To a connection: padded to four bytes (RFC 8656 §12.5).
+struct PaddedChannelFrame(ChannelFrame);
+
+impl Frame for PaddedChannelFrame {
+    #[inline]
+    fn header(&mut self, before: &mut [u8], len: u32) -> Option<usize> {
+        self.0.header(before, len)
+    }
+
+    #[inline]
+    fn padding(len: u32) -> u32 {
+        len.wrapping_neg() % 4
+    }
+}
+
 struct DataFrame {
     peer: SocketAddr,
     transactions: u64,
@@ -82,7 +97,12 @@ impl Media<'_> {
         }
         match self.last_to_client.verdict {
             Ok((_, route, Framing::Channel(number))) => {
-                self.wrap(slot, &route, &mut ChannelFrame(number.get()));
+                let mut frame = ChannelFrame(number.get());
+                if route.socket < self.first_stream {
+                    self.wrap(slot, &route, &mut frame);
+                } else {
+                    self.wrap_for_stream(slot, &route, &mut PaddedChannelFrame(frame));
+                }
             }
             Ok((_, route, Framing::DataIndication(peer))) => {
                 let mut frame = DataFrame {
@@ -116,6 +136,12 @@ impl Media<'_> {
                 };
                 (to.allocation, route, to.framing)
             });
+    }
+
+    /// Apart, so that what connections need does not grow the code of others.
+    #[inline(never)]
+    fn wrap_for_stream(&mut self, slot: &RxSlot, route: &Route, frame: &mut PaddedChannelFrame) {
+        self.wrap(slot, route, frame);
     }
 
     /// The first datagram's header goes into the slot's headroom. The others

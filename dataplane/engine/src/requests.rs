@@ -19,9 +19,7 @@ impl Shard {
         };
         for (index, slot) in rx.slots.iter().enumerate() {
             let index = index % RxBatch::MAX_SLOTS;
-            if self.requesting[index / 64] & (1 << (index % 64)) == 0
-                || slot.socket.0 >= self.listeners
-            {
+            if self.requesting[index / 64] & (1 << (index % 64)) == 0 {
                 continue;
             }
             for_each_datagram(slot, |range| {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use forebay_media::{Change, Progress, Refusal, Report, SessionKey};
 use forebay_turn::{
-    Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server, Surveyed,
+    Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server, SocketId, Surveyed,
 };
 use forebay_wire::clock::{Instant, Now};
 
@@ -74,7 +74,7 @@ impl Shard {
     pub fn new(config: ShardConfig, seeds: Seeds) -> Self {
         let allocations = config.turn.capacity.allocations as usize;
         let transactions = seeds.random;
-        let relay_ids = config.first_relay()..config.sockets;
+        let relay_ids = config.first_relay()..config.sockets.max(config.first_relay());
         let server = Server::new(config.turn, seeds);
         Self {
             to_peers: Runs::new(server.peer_flows(), config.max_segment),
@@ -104,6 +104,8 @@ impl Shard {
         let mut requests = false;
         let mut forward = false;
         let first_relay = self.relay_ids.start;
+        let relays = self.relay_ids.len() as u32;
+        let media_sockets = first_relay - self.listeners;
         let mut media = Media {
             now,
             server: &mut self.server,
@@ -114,13 +116,14 @@ impl Shard {
             tx,
             transactions: &mut self.transactions,
             zeros: None,
+            first_stream: SocketId(self.relay_ids.end),
             last_to_peer: LastToPeer::nothing(),
             last_to_client: LastToClient::nothing(),
         };
         for (index, slot) in rx.slots.iter().enumerate() {
-            if slot.socket.0 >= first_relay {
+            if slot.socket.0.wrapping_sub(first_relay) < relays {
                 media.peer_slot(slot);
-            } else if slot.socket.0 >= self.listeners {
+            } else if slot.socket.0.wrapping_sub(self.listeners) < media_sockets {
                 forward = true;
             } else if media.client_slot(slot) {
                 requests = true;

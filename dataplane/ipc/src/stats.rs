@@ -111,6 +111,18 @@ table! {
     RtcpSent, Counter, "rtcp_packets", Some(("direction", "sent")), "RTCP packets (compounds).";
     MediaRefused, Counter, "media_changes_refused", None, "Changes of sessions, tracks and subscriptions the worker could not carry out.";
     CpuNanoseconds, Counter, "cpu_nanoseconds", None, "CPU time of the worker thread.";
+    Streams, Gauge, "streams", None, "Connections of clients (TCP, TLS, DTLS) alive.";
+    StreamsAdopted, Counter, "streams_adopted", None, "Connections of clients taken over, handshake done.";
+    StreamsRefused, Counter, "streams_refused", None, "Connections closed at once because there were too many.";
+    StreamsClosedClient, Counter, "streams_closed", Some(("reason", "client")), "Connections of clients that ended.";
+    StreamsClosedError, Counter, "streams_closed", Some(("reason", "error")), "Connections of clients that ended.";
+    StreamsClosedForeign, Counter, "streams_closed", Some(("reason", "foreign_protocol")), "Connections of clients that ended.";
+    StreamsClosedTls, Counter, "streams_closed", Some(("reason", "tls")), "Connections of clients that ended.";
+    StreamsClosedIdle, Counter, "streams_closed", Some(("reason", "idle")), "Connections of clients that ended.";
+    StreamsClosedStalled, Counter, "streams_closed", Some(("reason", "stalled")), "Connections of clients that ended.";
+    StreamDropped, Counter, "stream_messages_dropped", None, "Messages to clients dropped because too much waited for their connections to take it.";
+    StreamSends, Counter, "stream_sends", None, "Send operations on connections of clients.";
+    StreamBuffersExhausted, Counter, "stream_buffers_exhausted", None, "Times every receive buffer for connections was in use.";
 }
 
 /// Values on a page.

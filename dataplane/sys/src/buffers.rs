@@ -1,10 +1,12 @@
 //! Receive memory: one mapping, divided into buffers the kernel picks from by
 //! itself (provided-buffer rings, Linux 5.19).
 //!
-//! Two groups, so that datagrams on the request sockets find a buffer however
-//! many media datagrams wait to be handled.
+//! Several groups, so that datagrams on the request sockets find a buffer
+//! however many media datagrams wait to be handled, and neither has to share
+//! with connections.
 
 use core::num::NonZeroUsize;
+use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, Ordering};
 
@@ -13,6 +15,8 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, m
 
 use crate::Errno;
 use crate::recv;
+use crate::ring::RingConfig;
+use crate::streams::{self, Area};
 
 /// From one buffer to the next: metadata, 64 KiB of merged payload, and three
 /// cache lines more than a power of two, so that the first lines of all
@@ -30,6 +34,8 @@ pub enum Group {
     Media = 0,
     /// STUN requests.
     Requests = 1,
+    /// Connections.
+    Streams = 2,
 }
 
 /// Memory from the kernel, given back on drop.
@@ -82,17 +88,48 @@ struct FreeRing {
     first: u16,
     /// Our copy of the tail.
     tail: u16,
+    /// Where in the memory the kernel's part of the first buffer starts.
+    start: usize,
+    /// From there to the next buffer's.
+    stride: usize,
+    /// Bytes of the kernel's part.
+    room: usize,
 }
 
 impl FreeRing {
-    fn new(first: u16, count: u16) -> Result<Self, Errno> {
+    /// Buffers of one stride, all of it the kernel's.
+    fn datagrams(first: u16, count: u16) -> Result<Self, Errno> {
+        Self::new(first, count, usize::from(first) * STRIDE, STRIDE, STRIDE)
+    }
+
+    fn new(
+        first: u16,
+        count: u16,
+        start: usize,
+        stride: usize,
+        room: usize,
+    ) -> Result<Self, Errno> {
         let entries = Mapping::new(usize::from(count) * size_of::<BufRingEntry>())?;
         Ok(Self {
             entries,
             count,
             first,
             tail: 0,
+            start,
+            stride,
+            room,
         })
+    }
+
+    /// The ids of its buffers.
+    fn ids(&self) -> Range<u16> {
+        self.first..self.first + self.count
+    }
+
+    /// Gives all buffers to the kernel.
+    fn fill(&mut self, memory: &Mapping) {
+        self.ids().for_each(|buffer| self.give(memory, buffer));
+        self.publish();
     }
 
     fn give(&mut self, memory: &Mapping, buffer: u16) {
@@ -108,8 +145,9 @@ impl FreeRing {
                 .as_ptr()
                 .add(position)
         };
-        entry.set_addr(memory.base.as_ptr() as u64 + (usize::from(buffer) * STRIDE) as u64);
-        entry.set_len(STRIDE as u32);
+        let start = self.start + usize::from(buffer - self.first) * self.stride;
+        entry.set_addr(memory.base.as_ptr() as u64 + start as u64);
+        entry.set_len(self.room as u32);
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
     }
@@ -133,42 +171,52 @@ pub(crate) struct Buffers {
     bytes: usize,
     media: FreeRing,
     requests: FreeRing,
+    streams: Option<FreeRing>,
+    /// Buffers of connections that the kernel never gets.
+    scratch: Vec<u16>,
     huge_pages: bool,
 }
 
 impl Buffers {
-    /// `media` buffers, and `requests` in their own group (powers of two).
-    pub(crate) fn new(media: u16, requests: u16) -> Result<Self, Errno> {
-        if !media.is_power_of_two()
-            || !requests.is_power_of_two()
-            || media > 1 << 14
-            || requests > 1 << 14
-        {
+    /// As many as the configuration says (powers of two, none for connections
+    /// where there are none).
+    pub(crate) fn new(config: &RingConfig) -> Result<Self, Errno> {
+        let (media, requests) = (config.media_buffers, config.request_buffers);
+        let streams = config.stream_buffers;
+        let sound = |count: u16| count.is_power_of_two() && count <= 1 << 14;
+        if !sound(media) || !sound(requests) || !(streams == 0 || sound(streams)) {
             return Err(Errno::EINVAL);
         }
-        let bytes = usize::from(media + requests) * STRIDE;
+        let datagrams = usize::from(media + requests) * STRIDE;
+        let scratch = if streams > 0 { streams::SCRATCH } else { 0 };
+        let bytes = datagrams + usize::from(streams + scratch) * streams::SIZE;
         let memory = Mapping::new(bytes)?;
         let huge_pages = memory.want_huge_pages();
-        let mut media_ring = FreeRing::new(0, media)?;
-        let mut requests_ring = FreeRing::new(media, requests)?;
-        for buffer in 0..media {
-            media_ring.give(&memory, buffer);
-        }
-        for buffer in media..media + requests {
-            requests_ring.give(&memory, buffer);
-        }
-        media_ring.publish();
-        requests_ring.publish();
+        let mut media_ring = FreeRing::datagrams(0, media)?;
+        let mut requests_ring = FreeRing::datagrams(media, requests)?;
+        media_ring.fill(&memory);
+        requests_ring.fill(&memory);
+        let first = media + requests;
+        let streams_ring = if streams > 0 {
+            let start = datagrams + streams::HEAD;
+            let mut ring = FreeRing::new(first, streams, start, streams::SIZE, streams::DATA)?;
+            ring.fill(&memory);
+            Some(ring)
+        } else {
+            None
+        };
         Ok(Self {
             memory,
             bytes,
             media: media_ring,
             requests: requests_ring,
+            streams: streams_ring,
+            scratch: (first + streams..first + streams + scratch).collect(),
             huge_pages,
         })
     }
 
-    /// Registers both groups with a ring that is still disabled.
+    /// Registers all groups with a ring that is still disabled.
     ///
     /// # Safety
     /// The buffers must outlive the ring.
@@ -176,10 +224,14 @@ impl Buffers {
         &self,
         submitter: &io_uring::Submitter<'_>,
     ) -> std::io::Result<()> {
+        let streams = self.streams.as_ref().map(|ring| (ring, Group::Streams));
         for (ring, group) in [
             (&self.media, Group::Media),
             (&self.requests, Group::Requests),
-        ] {
+        ]
+        .into_iter()
+        .chain(streams)
+        {
             // SAFETY: the entries lie in a page-aligned mapping of the stated
             // size, and the caller keeps it alive for as long as the ring.
             unsafe {
@@ -201,15 +253,48 @@ impl Buffers {
             self.media.give(&self.memory, buffer);
         } else if buffer < self.requests.first + self.requests.count {
             self.requests.give(&self.memory, buffer);
+        } else if let Some(streams) = &mut self.streams {
+            if streams.ids().contains(&buffer) {
+                streams.give(&self.memory, buffer);
+            } else if buffer < streams.first + streams.count + streams::SCRATCH
+                && !self.scratch.contains(&buffer)
+            {
+                self.scratch.push(buffer);
+            }
         }
+    }
+
+    /// A buffer for connections that the kernel has nothing to do with; given
+    /// back like the others.
+    pub(crate) fn take_scratch(&mut self) -> Option<u16> {
+        self.scratch.pop()
+    }
+
+    /// Where a buffer for connections lies.
+    pub(crate) fn area(&self, buffer: u16) -> Option<Area> {
+        let streams = self.streams.as_ref()?;
+        (streams.first..streams.first + streams.count + streams::SCRATCH)
+            .contains(&buffer)
+            .then(|| {
+                let data = streams.start + usize::from(buffer - streams.first) * streams.stride;
+                let start = data - streams::HEAD;
+                Area {
+                    whole: start..start + streams::SIZE,
+                    data: data..data + streams::DATA,
+                }
+            })
     }
 
     pub(crate) fn publish(&self) {
         self.media.publish();
         self.requests.publish();
+        if let Some(streams) = &self.streams {
+            streams.publish();
+        }
     }
 
-    /// Every buffer as one slice, [`STRIDE`] bytes each.
+    /// Every buffer as one slice: [`STRIDE`] bytes each, then those for
+    /// connections.
     pub(crate) fn memory(&mut self) -> &mut [u8] {
         // SAFETY: the mapping is ours, zeroed by the kernel, and `bytes` lies
         // within it. The kernel writes to it only while this thread is inside
@@ -225,7 +310,11 @@ impl Buffers {
 
     /// Bytes of address space.
     pub(crate) fn size(&self) -> usize {
-        self.memory.len.get() + self.media.entries.len.get() + self.requests.entries.len.get()
+        let streams = self.streams.as_ref();
+        self.memory.len.get()
+            + self.media.entries.len.get()
+            + self.requests.entries.len.get()
+            + streams.map_or(0, |ring| ring.entries.len.get())
     }
 
     pub(crate) fn huge_pages(&self) -> bool {

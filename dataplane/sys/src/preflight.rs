@@ -81,6 +81,8 @@ pub fn check(workers: usize, files_per_worker: u64) -> Result<Host, PreflightErr
         files: 8,
         media_buffers: 8,
         request_buffers: 8,
+        stream_buffers: 0,
+        streams: 0,
     };
     let rings: Result<Vec<Ring>, RingError> = (0..workers).map(|_| Ring::new(trial)).collect();
     match rings {

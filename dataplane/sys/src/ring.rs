@@ -15,6 +15,7 @@ use crate::Errno;
 use crate::buffers::{Buffers, Group, STRIDE};
 use crate::recv;
 use crate::send::{Arena, Piece, Send};
+use crate::streams::{self, Lane};
 
 /// io_uring_enter flags; the crate keeps its own private.
 const GETEVENTS: u32 = 1;
@@ -43,6 +44,10 @@ pub struct RingConfig {
     pub media_buffers: u16,
     /// Receive buffers for requests (a power of two).
     pub request_buffers: u16,
+    /// Receive buffers for connections (a power of two, or none).
+    pub stream_buffers: u16,
+    /// Connections that may send.
+    pub streams: u32,
 }
 
 /// Why a ring cannot be made. The text says what to change.
@@ -97,7 +102,7 @@ pub enum RingFailed {
 /// One completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Completion {
-    /// As given with the request.
+    /// As given with the request, but for the topmost bit.
     pub tag: u64,
     /// Bytes, or why it failed.
     pub result: Result<u32, Errno>,
@@ -106,6 +111,13 @@ pub struct Completion {
     pub buffer: Option<u16>,
     /// The request goes on and will complete again.
     pub more: bool,
+}
+
+/// The part of a tag that is the caller's: the topmost bit tells what the ring
+/// itself waits for, and what it lets go of depends on it.
+#[inline]
+pub(crate) const fn callers(tag: u64) -> u64 {
+    tag & !(1 << 63)
 }
 
 /// How long to stay in the kernel for completions.
@@ -139,8 +151,10 @@ pub enum Wait {
 pub struct Ring {
     // Dropped before the memory the kernel was told about.
     io: IoUring,
-    buffers: Buffers,
+    pub(crate) buffers: Buffers,
     arena: Arena,
+    /// One for each connection that may send.
+    pub(crate) lanes: Box<[Lane]>,
     receive: Box<libc::msghdr>,
     wake: Box<[u8; 8]>,
     waking: bool,
@@ -169,13 +183,11 @@ impl Ring {
         }
         probe(&io)?;
 
-        let buffers = Buffers::new(config.media_buffers, config.request_buffers).map_err(
-            |errno| match errno {
-                Errno::EINVAL => RingError::Buffers,
-                Errno::ENOMEM => RingError::Memory,
-                other => RingError::Other("mapping receive buffers", other),
-            },
-        )?;
+        let buffers = Buffers::new(&config).map_err(|errno| match errno {
+            Errno::EINVAL => RingError::Buffers,
+            Errno::ENOMEM => RingError::Memory,
+            other => RingError::Other("mapping receive buffers", other),
+        })?;
         let submitter = io.submitter();
         submitter
             .register_files_sparse(config.files)
@@ -210,6 +222,7 @@ impl Ring {
             io,
             buffers,
             arena: Arena::new(SUBMISSIONS as usize, IOVECS),
+            lanes: (0..config.streams).map(|_| Lane::default()).collect(),
             receive,
             wake: Box::new([0; 8]),
             waking: false,
@@ -243,7 +256,7 @@ impl Ring {
         let header: *const libc::msghdr = &raw const *self.receive;
         let entry = opcode::RecvMsgMulti::new(Fixed(slot), header, group as u16)
             .build()
-            .user_data(tag);
+            .user_data(callers(tag));
         // SAFETY: the header is owned by this ring, never changes and never
         // moves; buffers come from the registered group.
         unsafe { self.push(entry) }
@@ -251,7 +264,7 @@ impl Ring {
 
     /// Ends the request with this tag; its last completion says ECANCELED.
     pub fn cancel(&mut self, tag: u64) -> Result<(), RingFailed> {
-        let entry = opcode::AsyncCancel::new(tag)
+        let entry = opcode::AsyncCancel::new(callers(tag))
             .build()
             .flags(Flags::SKIP_SUCCESS)
             .user_data(u64::MAX);
@@ -261,7 +274,9 @@ impl Ring {
 
     /// Closes the file in a slot; completes under `tag` when the slot is free.
     pub fn close(&mut self, slot: u32, tag: u64) -> Result<(), RingFailed> {
-        let entry = opcode::Close::new(Fixed(slot)).build().user_data(tag);
+        let entry = opcode::Close::new(Fixed(slot))
+            .build()
+            .user_data(callers(tag));
         // SAFETY: the entry carries no pointer.
         unsafe { self.push(entry) }
     }
@@ -296,7 +311,7 @@ impl Ring {
         let into = self.wake.as_mut_ptr();
         let entry = opcode::Read::new(Fixed(slot), into, self.wake.len() as u32)
             .build()
-            .user_data(tag);
+            .user_data(callers(tag));
         // SAFETY: eight bytes of heap memory that live as long as the ring and
         // that nobody reads; `waking` keeps it to one read at a time.
         unsafe { self.push(entry)? };
@@ -359,8 +374,9 @@ impl Ring {
         for entry in self.io.completion() {
             count += 1;
             let result = entry.result();
+            let tag = entry.user_data();
             on(Completion {
-                tag: entry.user_data(),
+                tag: streams::completed(&mut self.lanes, tag).unwrap_or(tag),
                 result: u32::try_from(result).map_err(|_| Errno::from_raw(-result)),
                 buffer: cqueue::buffer_select(entry.flags()),
                 more: cqueue::more(entry.flags()),
@@ -372,6 +388,11 @@ impl Ring {
     /// All receive buffers as one slice.
     pub fn memory(&mut self) -> &mut [u8] {
         self.buffers.memory()
+    }
+
+    /// The same, to read.
+    pub fn memory_ref(&self) -> &[u8] {
+        self.buffers.memory_ref()
     }
 
     /// Reads what the kernel wrote into a buffer; `filled` as the completion
@@ -409,6 +430,7 @@ impl Ring {
     /// Arena and queues, bytes.
     pub fn own_memory(&self) -> usize {
         self.arena.size()
+            + size_of_val(&*self.lanes)
             + SUBMISSIONS as usize * size_of::<Entry>()
             + COMPLETIONS as usize * size_of::<cqueue::Entry>()
     }
@@ -426,7 +448,7 @@ impl Ring {
     /// # Safety
     /// What the entry points to must be owned by the ring and stay as it is
     /// until the request completes.
-    unsafe fn push(&mut self, entry: Entry) -> Result<(), RingFailed> {
+    pub(crate) unsafe fn push(&mut self, entry: Entry) -> Result<(), RingFailed> {
         if self.busy {
             return Err(RingFailed::Stuck);
         }
@@ -536,8 +558,9 @@ fn setup_error(error: &std::io::Error) -> RingError {
 }
 
 /// Operations the worker submits.
-const OPERATIONS: [(u8, &str); 6] = [
+const OPERATIONS: [(u8, &str); 7] = [
     (opcode::Send::CODE, "IORING_OP_SEND"),
+    (opcode::Recv::CODE, "IORING_OP_RECV"),
     (opcode::RecvMsgMulti::CODE, "IORING_OP_RECVMSG"),
     (opcode::SendMsg::CODE, "IORING_OP_SENDMSG"),
     (opcode::AsyncCancel::CODE, "IORING_OP_ASYNC_CANCEL"),

@@ -8,6 +8,7 @@ use io_uring::{opcode, types};
 
 use crate::address;
 use crate::control_message::{append, space};
+use crate::ring::callers;
 
 /// UDP_SEGMENT, packet information and traffic class together.
 const CONTROL: usize = space(2) + space(20) + space(4);
@@ -39,8 +40,8 @@ pub struct Send {
     pub file: u32,
     /// Comes back in the completion if it fails; success completes silently.
     pub tag: u64,
-    /// Where to.
-    pub destination: SocketAddr,
+    /// Where to; `None` on a connected socket.
+    pub destination: Option<SocketAddr>,
     /// Source address, for sockets bound to a wildcard.
     pub source: Option<IpAddr>,
     /// Size of each datagram of a GSO send.
@@ -174,8 +175,8 @@ impl Arena {
         }
         if send.ecn != 0 {
             let (level, kind) = match send.destination {
-                SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_TOS),
-                SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+                Some(SocketAddr::V6(_)) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
+                Some(SocketAddr::V4(_)) | None => (libc::IPPROTO_IP, libc::IP_TOS),
             };
             control = append(
                 &mut message.control,
@@ -186,14 +187,16 @@ impl Arena {
             );
         }
 
-        let name_len = address::encode(&send.destination, &mut message.name) as u32;
+        let name_len = send.destination.map_or(0, |destination| {
+            address::encode(&destination, &mut message.name) as u32
+        });
         self.used_iovecs = end;
         self.used_messages += 1;
         let socket = types::Fixed(send.file);
         // MSG_DONTWAIT makes the kernel complete the request within the
         // submitting call, one way or the other: that is what lets buffers and
         // arenas be reused right after it.
-        let flags = libc::MSG_DONTWAIT;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
         let entry = match &self.iovecs[first..end] {
             // Spares the kernel from fetching message header and iovec.
             [only] if control == 0 => {
@@ -220,7 +223,9 @@ impl Arena {
                     .build()
             }
         };
-        Ok(entry.flags(Flags::SKIP_SUCCESS).user_data(send.tag))
+        Ok(entry
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(callers(send.tag)))
     }
 
     /// Bytes taken.

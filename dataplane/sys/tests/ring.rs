@@ -26,6 +26,8 @@ fn ring(media_buffers: u16) -> Ring {
         files: 16,
         media_buffers,
         request_buffers: 8,
+        stream_buffers: 0,
+        streams: 0,
     })
     .unwrap()
 }
@@ -72,7 +74,7 @@ fn plain(file: u32, tag: u64, destination: SocketAddr) -> Send {
     Send {
         file,
         tag,
-        destination,
+        destination: Some(destination),
         source: None,
         segment: None,
         ecn: 0,

@@ -28,7 +28,7 @@ use forebay_wire::clock::{Instant, Now, UnixSeconds};
 pub const LISTEN: [&str; 2] = ["192.0.2.1:3478", "[2001:db8::1]:3478"];
 /// Relays that are kept offered, per family.
 const READY: usize = 8;
-const SOCKETS: u32 = 4096;
+pub const SOCKETS: u32 = 4096;
 /// Receive memory of one slot, headroom included.
 const STRIDE: usize = 1 << 16;
 const PORTS: RangeInclusive<u16> = 49152..=65535;
@@ -180,6 +180,8 @@ impl Host {
     ) {
         let local = match self.relays.get(&socket) {
             Some(local) => local.ip(),
+            // Connections came to the first address.
+            None if socket.0 >= SOCKETS => Self::listening(SocketId(0)).ip(),
             None => Self::listening(socket).ip(),
         };
         let start = self.slots.len() * STRIDE + RxBatch::HEADROOM;
@@ -234,7 +236,7 @@ impl Host {
             }));
         }
         for sent in &sent {
-            let listening = sent.socket.0 < LISTEN.len() as u32;
+            let listening = !(LISTEN.len() as u32..SOCKETS).contains(&sent.socket.0);
             assert_eq!(
                 sent.source.is_some(),
                 listening,

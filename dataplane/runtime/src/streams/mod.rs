@@ -3,10 +3,13 @@
 //! reads messages from it and treats it as one more five-tuple.
 
 mod connection;
+pub mod framing;
+mod live;
 
 use std::time::Duration;
 
 pub use connection::{ClientTransport, Connection};
+pub(crate) use live::{End, LARGE, Live};
 
 /// What a connection may hold, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub mod relay_ports;
 mod rounds;
 mod sockets;
 mod start;
+mod streams;
 mod survey;
 mod system_calls;
 mod tag;

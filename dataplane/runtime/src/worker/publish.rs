@@ -7,6 +7,7 @@ use forebay_ipc::stats::Stat;
 use forebay_sys::Errno;
 
 use super::StatsPage;
+use crate::streams::End;
 
 /// What the worker itself counts; everything only rises.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +23,39 @@ pub(super) struct Counts {
     pub(super) batches: u64,
     pub(super) reports_lost: u64,
     pub(super) media_refused: u64,
+}
+
+/// What connections add to that.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StreamCounts {
+    pub(super) adopted: u64,
+    pub(super) refused: u64,
+    /// By [`End`].
+    pub(super) ended: [u64; 6],
+    pub(super) dropped: u64,
+    pub(super) sends: u64,
+    pub(super) buffers_exhausted: u64,
+}
+
+/// Writes what connections did.
+pub(super) fn publish_streams(page: &StatsPage, counts: &StreamCounts, open: usize) {
+    let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
+    put(Stat::Streams, open as u64);
+    put(Stat::StreamsAdopted, counts.adopted);
+    put(Stat::StreamsRefused, counts.refused);
+    for (end, stat) in [
+        (End::Client, Stat::StreamsClosedClient),
+        (End::Error, Stat::StreamsClosedError),
+        (End::Foreign, Stat::StreamsClosedForeign),
+        (End::Tls, Stat::StreamsClosedTls),
+        (End::Idle, Stat::StreamsClosedIdle),
+        (End::Stalled, Stat::StreamsClosedStalled),
+    ] {
+        put(stat, counts.ended[end as usize]);
+    }
+    put(Stat::StreamDropped, counts.dropped);
+    put(Stat::StreamSends, counts.sends);
+    put(Stat::StreamBuffersExhausted, counts.buffers_exhausted);
 }
 
 impl Counts {

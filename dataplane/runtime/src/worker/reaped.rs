@@ -19,6 +19,17 @@ pub(super) struct Waiting {
     pub(super) buffer: u16,
 }
 
+/// What a receive on a connection completed with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StreamEvent {
+    pub(super) slot: u32,
+    pub(super) generation: u32,
+    pub(super) result: Result<u32, Errno>,
+    pub(super) buffer: Option<u16>,
+    /// The receive goes on.
+    pub(super) more: bool,
+}
+
 /// See the module documentation.
 #[derive(Debug, Default)]
 pub(super) struct Reaped {
@@ -27,6 +38,9 @@ pub(super) struct Reaped {
     pub(super) ended: Vec<(u32, u32)>,
     pub(super) closed: Vec<(u32, u32)>,
     pub(super) failed: Vec<(u32, Errno)>,
+    pub(super) streams: Vec<StreamEvent>,
+    /// Slots of connections whose send completed.
+    pub(super) sent: Vec<(u32, Result<u32, Errno>)>,
     /// Buffers with nothing in them that anybody wants.
     pub(super) spare: Vec<u16>,
     pub(super) woken: bool,
@@ -80,6 +94,14 @@ impl Reaped {
                     }
                 }
             }
+            Tag::Stream { slot, generation } => self.streams.push(StreamEvent {
+                slot,
+                generation,
+                result: completion.result,
+                buffer: completion.buffer,
+                more: completion.more,
+            }),
+            Tag::StreamSent { slot, .. } => self.sent.push((slot, completion.result)),
             Tag::Closed { slot, generation } => self.closed.push((slot, generation)),
             Tag::Send { transmit } => {
                 if let Err(errno) = completion.result {

@@ -4,24 +4,28 @@
 //! waits for datagrams; reap; give the last batch's buffers back; refill the
 //! relays; let the shard handle the next batch; run what it asks for.
 
+mod batch;
+mod connections;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
-use forebay_engine::{Command, Ecn, Progress, RxBatch, RxSlot, Shard, TxBatch};
+use forebay_engine::{Command, Progress, RxBatch, RxSlot, Shard, TxBatch};
 use forebay_media::Change;
 use forebay_sys::ring::{Ring, RingFailed, Wait};
-use forebay_sys::{Errno, clock, recv};
+use forebay_sys::{Errno, clock};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
 use super::mailbox::Mailbox;
-use super::publish::{Counts, Gauges, publish, publish_media};
+use super::publish::{Counts, Gauges, publish, publish_media, publish_streams};
 use super::real_time::RealTime;
-use super::reaped::{Reaped, Waiting};
+use super::reaped::Reaped;
 use super::sockets::Sockets;
+use super::streams::Streams;
 use super::survey::Survey;
 use super::tag::Tag;
-use super::transmit::{Resend, sends};
+use super::transmit::Resend;
 use super::{StatsPage, Subject, WorkerCommand, WorkerReport};
 use crate::dtls::Entrance;
 
@@ -62,6 +66,7 @@ pub(super) struct Worker {
     pub(super) ring: Ring,
     pub(super) shard: Shard,
     pub(super) sockets: Sockets,
+    pub(super) streams: Streams,
     pub(super) control: Control,
     pub(super) requests_per_batch: usize,
     media_buffers: usize,
@@ -111,12 +116,11 @@ impl Worker {
     pub(super) fn new(
         ring: Ring,
         shard: Shard,
-        sockets: Sockets,
+        (sockets, streams): (Sockets, Streams),
         control: Control,
         real_time: RealTime,
         survey: Survey,
-        [media_buffers, request_buffers]: [usize; 2],
-        requests_per_batch: usize,
+        [media_buffers, request_buffers, requests_per_batch]: [usize; 3],
     ) -> Self {
         let written = if shard.media_counters().is_some() {
             HEADERS + FORWARDED
@@ -127,6 +131,7 @@ impl Worker {
             ring,
             shard,
             sockets,
+            streams,
             control,
             real_time,
             survey,
@@ -160,6 +165,7 @@ impl Worker {
             + state.slots.capacity() * size_of::<RxSlot>()
             + state.reaped.memory()
             + self.sockets.memory()
+            + self.streams.memory()
             + self.ring.own_memory()
     }
 
@@ -199,9 +205,7 @@ impl Worker {
 
     fn round(&mut self) -> Result<(), RingFailed> {
         let wait = self.wait();
-        let state = &mut self.state;
-        let sends = sends(&state.tx, &self.sockets.wildcards);
-        self.ring.enter(&state.tx.headers, sends, wait)?;
+        self.submit(wait)?;
         self.reap();
         self.resend()?;
         let state = &mut self.state;
@@ -228,9 +232,12 @@ impl Worker {
             self.state.dirty |= !self.state.tx.is_empty();
         }
         self.obey()?;
+        self.streams.check(&self.shard, now);
+        self.end_streams()?;
         let due = now.instant >= self.state.housekept + HOUSEKEEPING;
         if self.state.mail {
             self.read_mail();
+            self.adopt()?;
             self.obey()?;
         }
         if self.survey.is_under_way() {
@@ -250,7 +257,8 @@ impl Worker {
             // Taking more in would only use up buffers.
             return Wait::Not;
         }
-        if waiting > 0 || self.sockets.any_ended() || state.mail || state.stopping {
+        let busy = self.sockets.any_ended() || self.streams.busy();
+        if waiting > 0 || busy || state.mail || state.stopping {
             return Wait::Poll;
         }
         if self.survey.is_under_way() && !self.control.reports.is_full() {
@@ -260,10 +268,12 @@ impl Worker {
         if state.dirty {
             until = until.min(state.housekept + SETTLE);
         }
-        for deadline in [self.shard.next_deadline(), state.refill_at]
-            .into_iter()
-            .flatten()
-        {
+        let deadlines = [
+            self.shard.next_deadline(),
+            state.refill_at,
+            self.streams.next_deadline(),
+        ];
+        for deadline in deadlines.into_iter().flatten() {
             until = until.min(deadline);
         }
         match until.since(state.now.instant) {
@@ -345,8 +355,13 @@ impl Worker {
                 .receive_ended(&mut self.ring, slot, generation)?;
         }
         for (slot, generation) in self.state.reaped.closed.drain(..) {
-            self.sockets.closed(slot, generation);
+            if self.streams.own(slot) {
+                self.streams.closed(slot, generation);
+            } else {
+                self.sockets.closed(slot, generation);
+            }
         }
+        self.follow_up_streams()?;
         let free = self
             .media_buffers
             .saturating_sub(self.state.reaped.media.len());
@@ -358,36 +373,6 @@ impl Worker {
                 .read_wake(self.sockets.wake_slot(), Tag::Wake.pack())?;
         }
         Ok(())
-    }
-
-    /// Fills the batch from what waits: requests up to their budget, then
-    /// media.
-    fn collect_batch(&mut self) {
-        let Rounds {
-            reaped,
-            slots,
-            in_use,
-            counts,
-            now,
-            ..
-        } = &mut self.state;
-        slots.clear();
-        let budget = if reaped.media.is_empty() {
-            RxBatch::MAX_SLOTS
-        } else {
-            self.requests_per_batch.min(RxBatch::MAX_SLOTS)
-        };
-        let covered = self.sockets.requests_covered(&self.shard, now.instant);
-        let requests = reaped.requests.len().min(budget).min(covered);
-        for waiting in reaped.requests.drain(..requests) {
-            in_use.push(waiting.buffer);
-            slots.extend(slot(&self.ring, &mut self.sockets, counts, waiting));
-        }
-        let media = reaped.media.len().min(RxBatch::MAX_SLOTS - requests);
-        for waiting in reaped.media.drain(..media) {
-            in_use.push(waiting.buffer);
-            slots.extend(slot(&self.ring, &mut self.sockets, counts, waiting));
-        }
     }
 
     fn handle(&mut self) -> Result<(), RingFailed> {
@@ -411,9 +396,7 @@ impl Worker {
     /// receive buffers.
     #[cold]
     fn go_on(&mut self) -> Result<Progress, RingFailed> {
-        let state = &mut self.state;
-        let sends = sends(&state.tx, &self.sockets.wildcards);
-        self.ring.enter(&state.tx.headers, sends, Wait::Not)?;
+        self.submit(Wait::Not)?;
         self.reap();
         self.resend()?;
         let state = &mut self.state;
@@ -566,6 +549,11 @@ impl Worker {
             &self.state.counts,
             &gauges,
         );
+        publish_streams(
+            &self.control.page,
+            &self.streams.counts,
+            self.streams.open(),
+        );
         if let Some(media) = self.shard.media_counters() {
             publish_media(&self.control.page, media);
             self.report_quality();
@@ -583,37 +571,3 @@ impl Worker {
         });
     }
 }
-
-/// Reads one waiting datagram; `None` when there is nothing to handle.
-#[inline]
-fn slot(
-    ring: &Ring,
-    sockets: &mut Sockets,
-    counts: &mut Counts,
-    waiting: Waiting,
-) -> Option<RxSlot> {
-    let origin = sockets.origin(waiting.slot, waiting.generation)?;
-    let Some((start, received)) = ring.received(waiting.buffer, waiting.filled) else {
-        counts.receive_errors += 1;
-        return None;
-    };
-    if let Some(count) = received.dropped {
-        sockets.dropped(waiting.slot, count);
-    }
-    if received.truncated {
-        counts.truncated += 1;
-        return None;
-    }
-    Some(RxSlot {
-        socket: origin.socket,
-        source: received.source,
-        local: received.local.unwrap_or(origin.local),
-        start: start as u32,
-        len: received.len,
-        segment: received.segment,
-        headroom: recv::OFFSET as u16,
-        ecn: Ecn(received.ecn),
-    })
-}
-
-const _: () = assert!(recv::OFFSET >= RxBatch::HEADROOM);

@@ -2,8 +2,8 @@
 //! life of a relay socket from its port to its port.
 //!
 //! File table: listening sockets at their id (media class), media and relay
-//! sockets at theirs, behind them the request sockets of the listeners, last
-//! the eventfd.
+//! sockets and connections at theirs, behind them the request sockets of the
+//! listeners, last the eventfd.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -119,6 +119,8 @@ pub(super) struct Sockets {
     /// Relay sockets have slots at or above this.
     first_relay: u32,
     sockets: u32,
+    /// Slots of request sockets start here, behind those of connections.
+    first_request: u32,
     locals: Vec<IpAddr>,
     relays: Vec<RelayMapping>,
     ports: Vec<RelayPorts>,
@@ -143,7 +145,7 @@ impl Sockets {
     pub(super) fn new(
         listeners: &[IpAddr],
         media: &[IpAddr],
-        sockets: u32,
+        [sockets, streams]: [u32; 2],
         relays: Vec<RelayMapping>,
         ports: &[u16],
         ready: usize,
@@ -154,9 +156,10 @@ impl Sockets {
         let mut locals: Vec<IpAddr> = relays.iter().map(|relay| relay.local).collect();
         locals.extend(listeners);
         locals.extend(media);
-        let mut slots = vec![FREE; files(sockets as usize, listeners.len())];
+        let first_request = sockets + streams;
+        let mut slots = vec![FREE; files(first_request as usize, listeners.len())];
         for listener in 0..count {
-            for slot in [listener, sockets + listener] {
+            for slot in [listener, first_request + listener] {
                 slots[slot as usize].local = (relays.len() + listener as usize) as u16;
             }
         }
@@ -169,6 +172,7 @@ impl Sockets {
             listeners: count,
             first_relay,
             sockets,
+            first_request,
             locals,
             ports: relays.iter().map(|_| RelayPorts::new(ports)).collect(),
             relays,
@@ -192,7 +196,7 @@ impl Sockets {
 
     /// Slots of a listener's media and request sockets.
     pub(super) const fn listener_slots(&self, listener: u32) -> [u32; 2] {
-        [listener, self.sockets + listener]
+        [listener, self.first_request + listener]
     }
 
     /// Slots of the media sockets, in the order they were given in.
@@ -201,12 +205,12 @@ impl Sockets {
     }
 
     pub(super) const fn wake_slot(&self) -> u32 {
-        self.sockets + self.listeners
+        self.first_request + self.listeners
     }
 
     /// Whether datagrams on this slot are requests.
     pub(super) const fn is_request(&self, slot: u32) -> bool {
-        slot >= self.sockets
+        slot >= self.first_request
     }
 
     /// Where a datagram came to; `None` when its socket is closed or closing
@@ -218,7 +222,7 @@ impl Sockets {
             return None;
         }
         let socket = if self.is_request(slot) {
-            slot - self.sockets
+            slot - self.first_request
         } else {
             slot
         };

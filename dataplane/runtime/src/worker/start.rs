@@ -18,6 +18,7 @@ use super::mailbox::Mailbox;
 use super::real_time::RealTime;
 use super::rounds::{Control, Worker};
 use super::sockets::{Sockets, files};
+use super::streams::Streams;
 use super::survey::Survey;
 use super::system_calls::ALLOWED;
 use super::{StatsPage, WorkerConfig};
@@ -103,6 +104,12 @@ fn check(config: &WorkerConfig) -> Result<(), StartError> {
             "the number of sockets must lie between that of listeners and media and 524288",
         );
     }
+    if config.shard.streams > 1 << 19 {
+        return refuse("at most 524288 connections of clients");
+    }
+    if config.shard.streams > 0 && config.shard.turn.first_stream.0 != config.shard.sockets {
+        return refuse("connections of clients have the ids behind those of sockets");
+    }
     if !config.buffers.is_power_of_two() || config.buffers > 1 << 14 {
         return refuse("the number of receive buffers must be a power of two up to 16384");
     }
@@ -132,10 +139,18 @@ fn build(
         ..BootReport::default()
     };
     let request_buffers = (config.buffers / 8).max(16);
+    let streams = config.shard.streams;
+    let stream_buffers = match streams {
+        0 => 0,
+        _ => (config.buffers / 4).clamp(16, 256),
+    };
+    let table = config.shard.sockets as usize + streams as usize;
     let mut ring = Ring::new(RingConfig {
-        files: files(config.shard.sockets as usize, config.listeners.len()) as u32,
+        files: files(table, config.listeners.len()) as u32,
         media_buffers: config.buffers,
         request_buffers,
+        stream_buffers,
+        streams,
     })
     .map_err(|error| error.to_string())?;
 
@@ -166,7 +181,7 @@ fn build(
     let mut sockets = Sockets::new(
         &locals,
         &media,
-        config.shard.sockets,
+        [config.shard.sockets, streams],
         config.relays,
         &config.relay_ports,
         config.relays_ready,
@@ -192,6 +207,12 @@ fn build(
     ring.install(sockets.wake_slot(), wake)
         .map_err(|errno| format!("cannot register the eventfd: {errno}"))?;
 
+    let streams = Streams::new(
+        config.shard.sockets,
+        streams,
+        stream_buffers,
+        config.streams,
+    );
     let requests_per_batch = usize::from(config.shard.requests_per_batch).max(1);
     let mut shard = Shard::new(config.shard, config.seeds);
     shard.set_credentials(&config.credentials);
@@ -200,12 +221,15 @@ fn build(
     let mut worker = Worker::new(
         ring,
         shard,
-        sockets,
+        (sockets, streams),
         control,
         real_time,
         Survey::new(listening),
-        [usize::from(config.buffers), usize::from(request_buffers)],
-        requests_per_batch,
+        [
+            config.buffers.into(),
+            request_buffers.into(),
+            requests_per_batch,
+        ],
     );
     worker.open(listeners).map_err(|error| error.to_string())?;
 

@@ -8,6 +8,10 @@ pub(super) enum Tag {
     Receive { slot: u32, generation: u32 },
     /// A relay socket is closed.
     Closed { slot: u32, generation: u32 },
+    /// Something came over a connection, or receiving from it ended.
+    Stream { slot: u32, generation: u32 },
+    /// A connection took what was sent, or a part of it.
+    StreamSent { slot: u32, generation: u32 },
     /// A transmit of the batch failed.
     Send { transmit: u32 },
     /// A datagram that was sent again by itself failed.
@@ -33,6 +37,8 @@ impl Tag {
             Self::Send { transmit } => join(3, 0, transmit),
             Self::Resend => join(4, 0, 0),
             Self::Wake => join(5, 0, 0),
+            Self::Stream { slot, generation } => join(6, generation, slot),
+            Self::StreamSent { slot, generation } => join(7, generation, slot),
             Self::Other => u64::MAX,
         }
     }
@@ -46,6 +52,8 @@ impl Tag {
             3 => Self::Send { transmit: slot },
             4 => Self::Resend,
             5 => Self::Wake,
+            6 => Self::Stream { slot, generation },
+            7 => Self::StreamSent { slot, generation },
             _ => Self::Other,
         }
     }

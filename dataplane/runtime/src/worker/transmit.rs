@@ -2,6 +2,7 @@
 //! the kernel refused, one by one.
 
 use std::net::IpAddr;
+use std::ops::Range;
 
 use forebay_engine::{Arena, Piece, Transmit, TxBatch};
 use forebay_sys::send;
@@ -46,19 +47,36 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-/// The whole batch.
+/// The batch's datagrams: all of it but what goes to `streams`, which
+/// connections take.
 pub(super) fn sends<'a>(
     batch: &'a TxBatch,
     wildcards: &Wildcards,
+    streams: &Range<u32>,
 ) -> impl Iterator<Item = (send::Send, Pieces<'a>)> {
-    batch.transmits.iter().enumerate().map(|(index, transmit)| {
-        let tag = Tag::Send {
-            transmit: index as u32,
-        };
-        let mut send = single(transmit, wildcards, tag);
-        send.segment = transmit.segment;
-        (send, Pieces::of(batch, transmit))
-    })
+    let transmits = batch.transmits.iter().enumerate();
+    transmits
+        .filter(|(_, transmit)| !streams.contains(&transmit.socket.0))
+        .map(|(index, transmit)| {
+            let tag = Tag::Send {
+                transmit: index as u32,
+            };
+            let mut send = single(transmit, wildcards, tag);
+            send.segment = transmit.segment;
+            (send, Pieces::of(batch, transmit))
+        })
+}
+
+/// A packet to the connection in a slot.
+pub(super) fn packet(slot: u32) -> send::Send {
+    send::Send {
+        file: slot,
+        tag: Tag::Resend.pack(),
+        destination: None,
+        source: None,
+        segment: None,
+        ecn: 0,
+    }
 }
 
 /// Which listening sockets are bound to no address of their own and have to be
@@ -85,7 +103,7 @@ fn single(transmit: &Transmit, wildcards: &Wildcards, tag: Tag) -> send::Send {
         // Listening and relay sockets stand in the file table at their id.
         file: transmit.socket.0,
         tag: tag.pack(),
-        destination: transmit.destination,
+        destination: Some(transmit.destination),
         source: transmit
             .source
             .filter(|_| wildcards.contain(transmit.socket)),
@@ -106,10 +124,23 @@ pub(super) struct Resend {
 impl Resend {
     /// Cuts a refused GSO send at its segment size.
     pub(super) fn split(&mut self, batch: &TxBatch, transmit: &Transmit, wildcards: &Wildcards) {
+        self.clear();
+        self.add(batch, transmit, single(transmit, wildcards, Tag::Resend));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
+    }
+
+    /// Forgets all datagrams.
+    pub(super) fn clear(&mut self) {
         self.pieces.clear();
         self.datagrams.clear();
-        let send = single(transmit, wildcards, Tag::Resend);
-        let segment = u32::from(transmit.segment.unwrap_or(u16::MAX)).max(1);
+    }
+
+    /// Adds what a transmit carries, each datagram in a `send` of its own.
+    pub(super) fn add(&mut self, batch: &TxBatch, transmit: &Transmit, send: send::Send) {
+        let segment = transmit.segment.map_or(u32::MAX, u32::from).max(1);
         let mut room = segment;
         for mut piece in Pieces::of(batch, transmit) {
             while piece.len > 0 {

@@ -18,7 +18,7 @@ pub struct Client {
     pub socket: UdpSocket,
     pub server: SocketAddr,
     password: String,
-    nonce: Vec<u8>,
+    pub nonce: Vec<u8>,
     transaction: u64,
 }
 
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// The error code, or 0.
-    fn call(&mut self, method: Method, fill: impl Fn(&mut Builder<'_>)) -> (u16, Vec<u8>) {
+    pub fn call(&mut self, method: Method, fill: impl Fn(&mut Builder<'_>)) -> (u16, Vec<u8>) {
         let answer = self.exchange(method, fill);
         let message = Message::parse(&answer).unwrap();
         let code = message.error_code().map_or(0, |(code, _)| code.get());

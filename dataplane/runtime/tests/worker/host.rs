@@ -42,6 +42,8 @@ pub struct Options {
     pub buffers: u16,
     pub relay_buffer: usize,
     pub allocations: u32,
+    pub streams: u32,
+    pub limits: StreamLimits,
 }
 
 impl Default for Options {
@@ -53,6 +55,8 @@ impl Default for Options {
             buffers: 256,
             relay_buffer: 1 << 20,
             allocations: 256,
+            streams: 0,
+            limits: StreamLimits::default(),
         }
     }
 }
@@ -104,6 +108,7 @@ pub fn turn(allocations: u32) -> Config {
 
 pub fn config(index: usize, options: &Options) -> WorkerConfig {
     let first = take_ports(options.ports_per_worker);
+    let sockets = options.allocations + 2 * options.ready as u32 + 64;
     WorkerConfig {
         index,
         core: None,
@@ -120,10 +125,13 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         buffers: options.buffers,
         shard: ShardConfig {
             media: None,
-            turn: turn(options.allocations),
+            turn: Config {
+                first_stream: SocketId(sockets),
+                ..turn(options.allocations)
+            },
             listeners: 0,
-            sockets: options.allocations + 2 * options.ready as u32 + 64,
-            streams: 0,
+            sockets,
+            streams: options.streams,
             max_segment: 1452,
             requests_per_batch: 32,
         },
@@ -134,7 +142,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         },
         credentials: credentials(PASSWORD),
         policy: policy(),
-        streams: StreamLimits::default(),
+        streams: options.limits,
     }
 }
 

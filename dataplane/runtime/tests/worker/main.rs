@@ -9,3 +9,6 @@ mod host;
 mod many;
 mod media;
 mod start;
+mod stream_client;
+mod streams;
+mod tls;

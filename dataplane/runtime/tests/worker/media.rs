@@ -111,6 +111,8 @@ fn burst(from: &std::net::UdpSocket, to: SocketAddr, datagrams: &[Vec<u8>]) {
         files: 1,
         media_buffers: 8,
         request_buffers: 8,
+        stream_buffers: 0,
+        streams: 0,
     })
     .unwrap();
     ring.install(0, from.as_fd().try_clone_to_owned().unwrap())
@@ -119,7 +121,7 @@ fn burst(from: &std::net::UdpSocket, to: SocketAddr, datagrams: &[Vec<u8>]) {
     let send = Send {
         file: 0,
         tag: 0,
-        destination: to,
+        destination: Some(to),
         source: None,
         segment: Some(datagrams[0].len() as u16),
         ecn: 0,

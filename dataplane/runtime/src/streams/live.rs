@@ -1,0 +1,285 @@
+//! One connection that a worker has adopted: what came and is not a whole
+//! message yet, what goes and was not taken yet, and its TLS.
+
+use std::io::{Read, Write};
+use std::ops::Range;
+
+use forebay_engine::{Ecn, RxSlot};
+use forebay_sys::streams::Area;
+use forebay_turn::{ClientAddr, FiveTuple, SocketId};
+use forebay_wire::clock::Instant;
+use rustls::ServerConnection;
+
+use super::framing::{Framer, Outcome, Room, is_request};
+use super::{ClientTransport, Connection};
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The client closed it.
+    Client,
+    /// It was reset, or timed out.
+    Error,
+    /// What came over it is not TURN.
+    Foreign,
+    /// What came over it is not TLS, or not its client's.
+    Tls,
+    /// It had no allocation and nothing was heard for long.
+    Idle,
+    /// Its client takes nothing.
+    Stalled,
+}
+
+/// See the module documentation.
+pub(crate) struct Live {
+    pub(crate) tuple: FiveTuple,
+    pub(crate) transport: ClientTransport,
+    tls: Option<Box<ServerConnection>>,
+    framer: Framer,
+    /// The beginning of a message; shorter than [`Framer::MAX_MESSAGE`].
+    partial: Vec<u8>,
+    /// What waits to be sent, plaintext.
+    output: Vec<u8>,
+    /// What the ring is sending, and how much of it has gone.
+    pub(crate) sending: usize,
+    pub(crate) sent: usize,
+    /// The client has said that nothing will follow.
+    closed: bool,
+    /// Output was added since the last send was started.
+    pub(crate) ready: bool,
+    /// No more of it is read in this round.
+    pub(crate) held: bool,
+    /// When the last message came.
+    pub(crate) active: Instant,
+    /// When the client last took something, or something began to wait.
+    pub(crate) progress: Instant,
+}
+
+/// Before this lies the beginning of a message, from here on what TLS
+/// decrypted; the distance to what the kernel fills is more than a record.
+const PLAIN: usize = 1 << 16;
+/// The longest TLS record as it may come: 2^14 bytes, what ciphers of TLS 1.2
+/// may add, and its header.
+const RECORD: usize = (16 << 10) + 2048 + 5;
+
+const _: () = assert!(
+    PLAIN > Framer::MAX_MESSAGE
+        && PLAIN + RECORD <= forebay_sys::streams::HEAD
+        && Connection::EARLY <= forebay_sys::streams::DATA
+);
+
+impl Live {
+    pub(crate) fn new(connection: &mut Connection, socket: SocketId, now: Instant) -> Self {
+        let mut tls = connection.tls.take();
+        if let Some(tls) = &mut tls {
+            // What waits is bounded before it gets there.
+            tls.set_buffer_limit(None);
+        }
+        Self {
+            tuple: FiveTuple {
+                socket,
+                client: ClientAddr(connection.client),
+                local: connection.local.ip(),
+            },
+            transport: connection.transport,
+            tls,
+            framer: Framer::default(),
+            partial: Vec::new(),
+            output: Vec::new(),
+            sending: 0,
+            sent: 0,
+            closed: false,
+            ready: false,
+            held: false,
+            active: now,
+            progress: now,
+        }
+    }
+
+    /// Takes what came before the worker had the connection into an area;
+    /// where messages lie then.
+    pub(crate) fn begin(
+        &mut self,
+        early: &[u8],
+        memory: &mut [u8],
+        area: &Area,
+    ) -> Result<Range<usize>, End> {
+        let start = area.data.start;
+        let range = start..start + early.len();
+        match memory.get_mut(range) {
+            Some(place) if early.len() <= Connection::EARLY => place.copy_from_slice(early),
+            _ => return Err(End::Foreign),
+        }
+        self.take(early.len(), memory, area)
+    }
+
+    /// Takes the `filled` bytes the kernel wrote into an area; where messages
+    /// lie then.
+    pub(crate) fn take(
+        &mut self,
+        filled: usize,
+        memory: &mut [u8],
+        area: &Area,
+    ) -> Result<Range<usize>, End> {
+        let data = area.data.start..area.data.start + filled;
+        let messages = match &mut self.tls {
+            Some(tls) => {
+                let (messages, closed) = decrypt(tls, data, memory, area.whole.start + PLAIN)?;
+                self.closed |= closed;
+                messages
+            }
+            None => data,
+        };
+        if self.partial.is_empty() {
+            return Ok(messages);
+        }
+        let start = messages.start - self.partial.len();
+        if let Some(before) = memory.get_mut(start..messages.start) {
+            before.copy_from_slice(&self.partial);
+        }
+        self.partial.clear();
+        self.partial.shrink_to(SMALL);
+        Ok(start..messages.end)
+    }
+
+    /// Puts whole messages into slots; what is left stays in the range or is
+    /// kept for the next time.
+    pub(crate) fn read(
+        &mut self,
+        memory: &[u8],
+        range: &mut Range<usize>,
+        room: &mut Room,
+        slots: &mut Vec<RxSlot>,
+        now: Instant,
+    ) -> Outcome {
+        let alike = RxSlot {
+            socket: self.tuple.socket,
+            source: self.tuple.client.0,
+            local: self.tuple.local,
+            start: range.start as u32,
+            len: range.len() as u32,
+            segment: u16::try_from(range.len()).unwrap_or(u16::MAX),
+            headroom: 0,
+            ecn: Ecn(0),
+        };
+        let before = range.start;
+        let outcome = match self.transport {
+            ClientTransport::Dtls => {
+                let request = is_request(memory.get(range.clone()).unwrap_or_default());
+                if room.slots == 0 || (request && room.requests == 0) {
+                    return Outcome::Full;
+                }
+                room.slots -= 1;
+                room.requests -= usize::from(request);
+                slots.push(alike);
+                range.start = range.end;
+                Outcome::Whole
+            }
+            ClientTransport::Tcp | ClientTransport::Tls => {
+                self.framer.fill(memory, range, &alike, room, slots)
+            }
+        };
+        if range.start > before {
+            self.active = now;
+        }
+        if outcome == Outcome::Whole {
+            self.partial
+                .extend_from_slice(memory.get(range.clone()).unwrap_or_default());
+        }
+        outcome
+    }
+
+    /// Whether the client has said that nothing will follow.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Bytes that wait for the client.
+    pub(crate) fn waiting(&self) -> usize {
+        self.output.len() + (self.sending - self.sent)
+    }
+
+    /// Adds bytes to what waits.
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.output.extend_from_slice(bytes);
+    }
+
+    /// Whether there is something to send.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.output.is_empty() || self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// Everything that waits, as it goes over the socket; `spare` is an empty
+    /// buffer to use.
+    pub(crate) fn output(&mut self, mut spare: Vec<u8>) -> Result<Vec<u8>, End> {
+        let Some(tls) = &mut self.tls else {
+            return Ok(std::mem::replace(&mut self.output, spare));
+        };
+        tls.writer().write_all(&self.output).map_err(|_| End::Tls)?;
+        self.output.clear();
+        self.output.shrink_to(LARGE);
+        flush(tls, &mut spare);
+        Ok(spare)
+    }
+
+    /// What to say last, where something has to be said.
+    pub(crate) fn farewell(&mut self) -> Option<Vec<u8>> {
+        let tls = self.tls.as_mut()?;
+        let mut bytes = Vec::new();
+        tls.send_close_notify();
+        flush(tls, &mut bytes);
+        Some(bytes)
+    }
+}
+
+/// Kept of a buffer that was larger.
+const SMALL: usize = 4 << 10;
+/// The same, where media goes through.
+pub(crate) const LARGE: usize = 32 << 10;
+
+fn flush(tls: &mut ServerConnection, into: &mut Vec<u8>) {
+    while tls.wants_write() {
+        // A vector takes everything.
+        if !matches!(tls.write_tls(into), Ok(1..)) {
+            return;
+        }
+    }
+}
+
+/// Decrypts what lies in `data` and writes it from `start` on; also whether
+/// the client says that nothing will follow. There is room:
+/// what is decrypted is shorter than what it is decrypted from, which lies
+/// behind but for one record.
+fn decrypt(
+    tls: &mut ServerConnection,
+    data: Range<usize>,
+    memory: &mut [u8],
+    start: usize,
+) -> Result<(Range<usize>, bool), End> {
+    let (mut from, mut to) = (data.start, start);
+    loop {
+        let state = tls.process_new_packets().map_err(|_| End::Tls)?;
+        let mut left = state.plaintext_bytes_to_read();
+        while left > 0 {
+            // Until all is read, no more of what follows is written over than
+            // has been taken.
+            let into = memory.get_mut(to..from).ok_or(End::Tls)?;
+            match tls.reader().read(into) {
+                Ok(read @ 1..) => {
+                    to += read;
+                    left = left.saturating_sub(read);
+                }
+                _ => return Err(End::Tls),
+            }
+        }
+        if from == data.end || state.peer_has_closed() {
+            return Ok((start..to, state.peer_has_closed()));
+        }
+        let mut rest = memory.get(from..data.end).ok_or(End::Tls)?;
+        match tls.read_tls(&mut rest) {
+            Ok(read @ 1..) => from += read,
+            _ => return Err(End::Tls),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A worker's connections: which slot of the ring's file table holds what,
+//! what came over them and waits to be handled, what goes and waits to be
+//! taken.
+//!
+//! Each has at most one receive and one send in the ring. A connection ends in
+//! steps: the shard forgets it, both requests end, its slot is closed, and
+//! only then is its id free.
+
+mod input;
+mod output;
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Duration;
+
+use forebay_engine::Shard;
+use forebay_sys::ring::{Ring, RingFailed};
+use forebay_turn::SocketId;
+use forebay_wire::clock::{Instant, Now};
+
+use super::publish::StreamCounts;
+use super::tag::{GENERATION, Tag};
+use super::transmit::Resend;
+use crate::streams::{Connection, End, Live, StreamLimits};
+use input::{Chunk, What};
+
+/// Connections taken over in one round: each costs a few microseconds.
+pub(super) const ADOPTED: usize = 8;
+/// Connections looked at in one round because of their age.
+const CHECKED: usize = 64;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Free,
+    Open,
+    /// Its requests are ending.
+    Ending,
+    /// The slot is being closed.
+    Closing,
+}
+
+struct Entry {
+    state: State,
+    generation: u32,
+    receiving: bool,
+    sending: bool,
+    live: Option<Box<Live>>,
+}
+
+pub(super) struct Streams {
+    /// Id, and slot, of the first.
+    first: u32,
+    entries: Box<[Entry]>,
+    free: Vec<u32>,
+    limits: StreamLimits,
+    buffers: usize,
+    chunks: VecDeque<Chunk>,
+    /// Receives to start again.
+    ended: VecDeque<(u32, u32)>,
+    /// Connections to end.
+    ends: VecDeque<(u32, End)>,
+    /// Connections that output was added for.
+    ready: Vec<u32>,
+    /// Connections in the order of when to look at them.
+    checks: VecDeque<(Instant, u32, u32)>,
+    checked: Instant,
+    spare: Vec<Vec<u8>>,
+    packets: Resend,
+    /// Connections whose id is free again, not yet told to the mailbox.
+    pub(super) gone: usize,
+    pub(super) counts: StreamCounts,
+}
+
+impl Streams {
+    pub(super) fn new(first: u32, count: u32, buffers: u16, limits: StreamLimits) -> Self {
+        let entry = || Entry {
+            state: State::Free,
+            generation: 0,
+            receiving: false,
+            sending: false,
+            live: None,
+        };
+        Self {
+            first,
+            entries: (0..count).map(|_| entry()).collect(),
+            free: (0..count).rev().collect(),
+            limits,
+            buffers: buffers.into(),
+            chunks: VecDeque::new(),
+            ended: VecDeque::new(),
+            ends: VecDeque::new(),
+            ready: Vec::new(),
+            checks: VecDeque::new(),
+            checked: Instant::default(),
+            spare: Vec::new(),
+            packets: Resend::default(),
+            gone: 0,
+            counts: StreamCounts::default(),
+        }
+    }
+
+    /// Bytes of memory taken at construction.
+    pub(super) fn memory(&self) -> usize {
+        size_of_val(&*self.entries) + self.free.capacity() * size_of::<u32>()
+    }
+
+    /// Connections that have an id.
+    pub(super) fn open(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Ids, and slots, of connections.
+    pub(super) fn ids(&self) -> Range<u32> {
+        self.first..self.first + self.entries.len() as u32
+    }
+
+    /// Whether a slot of the file table is a connection's.
+    #[inline]
+    pub(super) fn own(&self, slot: u32) -> bool {
+        (slot.wrapping_sub(self.first) as usize) < self.entries.len()
+    }
+
+    /// Whether something waits to be handled.
+    pub(super) fn busy(&self) -> bool {
+        !self.chunks.is_empty() || !self.ended.is_empty() || !self.ends.is_empty()
+    }
+
+    /// When to look at connections because of their age.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let (due, ..) = self.checks.front()?;
+        Some((*due).max(self.checked + self.period()))
+    }
+
+    /// How late the end of an idle or stalled connection may be noticed.
+    fn period(&self) -> Duration {
+        const MOST: Duration = Duration::from_secs(5);
+        (self.limits.idle.min(self.limits.stalled) / 4).clamp(Duration::from_millis(10), MOST)
+    }
+
+    fn slot(&self, index: u32) -> u32 {
+        self.first + index
+    }
+
+    /// Takes a connection over, or closes it for want of an id.
+    pub(super) fn adopt(
+        &mut self,
+        ring: &mut Ring,
+        mut connection: Connection,
+        now: Instant,
+    ) -> Result<(), RingFailed> {
+        let Some(index) = self.free.pop() else {
+            self.counts.refused += 1;
+            self.gone += 1;
+            return Ok(());
+        };
+        let slot = self.slot(index);
+        let mut live = Live::new(&mut connection, SocketId(slot), now);
+        let scratch = ring.take_scratch();
+        let (Some(buffer), Ok(())) = (scratch, ring.install(slot, connection.socket)) else {
+            self.counts.refused += 1;
+            self.gone += 1;
+            self.free.push(index);
+            ring.recycle(scratch.into_iter());
+            return Ok(());
+        };
+        let generation = self.entries[index as usize].generation;
+        let early = match ring.stream_area(buffer) {
+            Some(area) => live.begin(&connection.early, ring.memory(), &area),
+            None => Err(End::Error),
+        };
+        let what = match early {
+            Ok(range) => What::Messages { buffer, range },
+            Err(end) => {
+                ring.recycle(std::iter::once(buffer));
+                What::End(end)
+            }
+        };
+        self.chunks.push_back(Chunk {
+            index,
+            generation,
+            what,
+        });
+        if live.has_output() {
+            live.ready = true;
+            self.ready.push(index);
+        }
+        self.entries[index as usize] = Entry {
+            state: State::Open,
+            generation,
+            receiving: true,
+            sending: false,
+            live: Some(Box::new(live)),
+        };
+        self.counts.adopted += 1;
+        self.checks
+            .push_back((now + self.period(), index, generation));
+        ring.receive_stream(slot, Tag::Stream { slot, generation }.pack())
+    }
+
+    /// Looks at connections that are due, a bounded number per call.
+    pub(super) fn check(&mut self, shard: &Shard, now: Now) {
+        if self.next_deadline().is_none_or(|due| now.instant < due) {
+            return;
+        }
+        for _ in 0..CHECKED {
+            match self.checks.front() {
+                Some((due, ..)) if *due <= now.instant => {}
+                _ => {
+                    self.checked = now.instant;
+                    return;
+                }
+            }
+            let Some((_, index, generation)) = self.checks.pop_front() else {
+                return;
+            };
+            let entry = &self.entries[index as usize];
+            let live = match &entry.live {
+                Some(live) if entry.generation == generation && entry.state == State::Open => live,
+                _ => continue,
+            };
+            let since = |then: Instant| now.instant.since(then);
+            if live.waiting() > 0 && since(live.progress) >= self.limits.stalled {
+                self.ends.push_back((index, End::Stalled));
+            } else if since(live.active) >= self.limits.idle
+                && !shard.has_allocation(now, &live.tuple)
+            {
+                self.ends.push_back((index, End::Idle));
+            } else {
+                let due = now.instant + self.period();
+                self.checks.push_back((due, index, generation));
+            }
+        }
+    }
+
+    /// Ends the next connection that has to end.
+    pub(super) fn end_next(
+        &mut self,
+        ring: &mut Ring,
+        shard: &mut Shard,
+    ) -> Result<bool, RingFailed> {
+        let Some((index, end)) = self.ends.pop_front() else {
+            return Ok(false);
+        };
+        let slot = self.slot(index);
+        let entry = &mut self.entries[index as usize];
+        if entry.state != State::Open {
+            return Ok(true);
+        }
+        let Some(mut live) = entry.live.take() else {
+            return Ok(true);
+        };
+        entry.state = State::Ending;
+        let generation = entry.generation;
+        shard.disconnected(&live.tuple);
+        self.counts.ended[end as usize] += 1;
+        tracing::debug!(client = %live.tuple.client.0, transport = ?live.transport, ?end, "a connection ends");
+        if !entry.sending
+            && !matches!(end, End::Error | End::Stalled)
+            && let Some(bytes) = live.farewell()
+        {
+            entry.sending = true;
+            let tag = Tag::StreamSent { slot, generation }.pack();
+            ring.send_stream(index, slot, bytes, 0, tag)?;
+        }
+        // What fits into the socket goes before the cancellation.
+        if entry.sending {
+            ring.cancel_stream_send(index)?;
+        }
+        if entry.receiving {
+            ring.cancel(Tag::Stream { slot, generation }.pack())?;
+        }
+        self.finish(ring, index)?;
+        Ok(true)
+    }
+
+    /// Closes the slot of an ending connection once its requests have ended.
+    fn finish(&mut self, ring: &mut Ring, index: u32) -> Result<(), RingFailed> {
+        let slot = self.slot(index);
+        let entry = &mut self.entries[index as usize];
+        if entry.state != State::Ending || entry.receiving || entry.sending {
+            return Ok(());
+        }
+        entry.state = State::Closing;
+        let generation = entry.generation;
+        ring.close(slot, Tag::Closed { slot, generation }.pack())
+    }
+
+    /// A slot is closed: its id is free.
+    pub(super) fn closed(&mut self, slot: u32, generation: u32) {
+        let index = slot.wrapping_sub(self.first);
+        let Some(entry) = self.entries.get_mut(index as usize) else {
+            return;
+        };
+        if entry.generation != generation || entry.state != State::Closing {
+            return;
+        }
+        entry.state = State::Free;
+        entry.generation = (generation + 1) & GENERATION;
+        self.free.push(index);
+        self.gone += 1;
+    }
+}

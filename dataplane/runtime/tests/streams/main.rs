@@ -1,0 +1,5 @@
+//! Reading streams, without any socket.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod framing;
