@@ -25,8 +25,8 @@ pub(super) fn translate(work: &mut Work<'_>) {
             work.note(line, "Clients count on 300 seconds (RFC 8656 §9).");
         }
     }
-    bandwidth(work, "max-bps", "limits.allocation_bandwidth");
-    bandwidth(work, "bps-capacity", "limits.host_bandwidth");
+    bandwidth(work, "max-bps", "limits.bandwidth_per_allocation");
+    bandwidth(work, "bps-capacity", "limits.bandwidth_host");
     if let Some((line, number)) =
         work.parsed::<u32>("drain-min-allocations", "a number of allocations")
     {
@@ -36,7 +36,7 @@ pub(super) fn translate(work: &mut Work<'_>) {
                 "A drain ends when no allocation is left, or at lifetimes.drain.",
             );
         } else {
-            work.set(&[line], "lifetimes.drain_allocations", i64::from(number));
+            work.set(&[line], "lifetimes.drain_at_most", i64::from(number));
         }
     }
 }

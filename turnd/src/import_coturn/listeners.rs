@@ -1,9 +1,9 @@
 //! Where clients come in, and with which certificate.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use super::draft::Draft;
 use super::work::{At, Work, address};
 
 /// The addresses clients come to.
@@ -30,16 +30,20 @@ pub(super) fn translate(work: &mut Work<'_>) -> Listeners {
     let pair = certificate(work);
 
     let at = |port: u16| -> Vec<SocketAddr> { addresses(&listeners, work.around.ipv6, port) };
-    let (mut plain_addresses, tls_addresses) = (at(plain.number), at(tls.number));
+    let (mut plain_addresses, mut tls_addresses) = (at(plain.number), at(tls.number));
     plain_addresses.extend(aux.iter().map(|(_, address)| address));
-    plain_addresses.sort_unstable();
-    plain_addresses.dedup();
+    let mut seen = HashSet::new();
+    plain_addresses.retain(|address| seen.insert(*address));
     let mut plain_lines = listeners.lines.clone();
     plain_lines.extend(plain.line);
     plain_lines.extend(aux.iter().map(|(line, _)| *line));
     let mut tls_lines = listeners.lines.clone();
     tls_lines.extend(tls.line);
 
+    if no_tcp.is_none() {
+        // Every TCP address understands TLS too.
+        tls_addresses.retain(|address| !plain_addresses.contains(address));
+    }
     match no_udp {
         Some(line) => work.refuse(
             line,
@@ -50,9 +54,6 @@ pub(super) fn translate(work: &mut Work<'_>) -> Listeners {
     }
     match no_tcp {
         Some(line) => work.unneeded(line, "listen.tcp is left out."),
-        None if !Draft::knows("listen.tcp") => {
-            work.differs("Not yet mapped: this release serves no clients over TCP.");
-        }
         None => work.set(&plain_lines, "listen.tcp", list(&plain_addresses)),
     }
     if let Some(line) = no_dtls {
@@ -63,12 +64,18 @@ pub(super) fn translate(work: &mut Work<'_>) -> Listeners {
     }
     match &pair {
         Some(files) if no_tls.is_none() || dtls.is_some() => {
-            if no_tls.is_none() {
+            if no_tls.is_none() && tls_addresses.is_empty() {
+                if let Some(line) = tls.line {
+                    work.note(line, "Every TCP address understands TLS too.");
+                    plain_lines.push(line);
+                }
+                work.set(&plain_lines, "listen.tcp", list(&plain_addresses));
+            } else if no_tls.is_none() {
                 work.set(&tls_lines, "listen.tls", list(&tls_addresses));
             }
             if let Some(line) = dtls {
                 tls_lines.push(line);
-                work.set(&tls_lines, "listen.dtls", list(&tls_addresses));
+                work.set(&tls_lines, "listen.dtls", list(&at(tls.number)));
                 work.note(line, "DTLS needs a certificate with an ECDSA key.");
             } else if no_dtls.is_none() {
                 work.differs(
@@ -91,11 +98,8 @@ pub(super) fn translate(work: &mut Work<'_>) -> Listeners {
             }
         }
     }
-    nat_discovery(work, plain.number);
-    Listeners {
-        named: listeners.named,
-        lines: listeners.lines,
-    }
+    nat_discovery(work, &listeners, plain.number);
+    listeners
 }
 
 struct Port {
@@ -214,59 +218,100 @@ fn certificate(work: &mut Work<'_>) -> Option<Vec<(At, &'static str, String)>> {
     }
 }
 
-fn nat_discovery(work: &mut Work<'_>, plain: u16) {
+/// coturn takes the first two listening addresses of a family for it.
+fn nat_discovery(work: &mut Work<'_>, listeners: &Listeners, plain: u16) {
     let asked = work.on("rfc5780");
     let alternate = work.last("alt-listening-port");
-    match (asked, alternate) {
-        (None, Some(line)) => work.unneeded(
-            line,
-            "It is for NAT behaviour discovery, which is off unless rfc5780 asks for it.",
-        ),
-        (Some(line), alternate) => {
-            let port = match alternate {
-                None => plain.wrapping_add(1),
-                Some(at) => match work.parse_at::<u16>(at, "a port") {
-                    Some(0) => plain.wrapping_add(1),
-                    Some(port) => port,
-                    None => return,
-                },
-            };
-            let lines: Vec<At> = [Some(line), alternate].into_iter().flatten().collect();
-            work.set(&lines, "nat_discovery.port", i64::from(port));
+    let Some(line) = asked else {
+        if let Some(line) = alternate {
+            work.unneeded(
+                line,
+                "It is for NAT behaviour discovery, which is off unless rfc5780 asks for it.",
+            );
         }
-        (None, None) => {}
+        return;
+    };
+    let second = |is_ipv4: bool| {
+        let mut of_family = listeners
+            .named
+            .iter()
+            .filter(|ip| ip.is_ipv4() == is_ipv4 && !ip.is_unspecified());
+        of_family.nth(1).copied()
+    };
+    let seconds: Vec<IpAddr> = [second(true), second(false)]
+        .into_iter()
+        .flatten()
+        .collect();
+    if seconds.is_empty() {
+        for at in [Some(line), alternate].into_iter().flatten() {
+            work.unneeded(
+                at,
+                "NAT behaviour discovery needs two listening-ip lines of one family; coturn does not offer it without them either.",
+            );
+        }
+        return;
     }
+    work.set(&[line], "nat_discovery.alternate", list(&seconds));
+    let port = match alternate {
+        None => 0,
+        Some(at) => match work.parse_at::<u16>(at, "a port") {
+            Some(port) => port,
+            None => return,
+        },
+    };
+    let port = if port == 0 {
+        plain.saturating_add(1)
+    } else {
+        port
+    };
+    let lines: Vec<At> = [Some(line), alternate].into_iter().flatten().collect();
+    work.set(&lines, "nat_discovery.port", i64::from(port));
 }
 
-/// Addresses of other servers: one list for every transport.
+/// Addresses of other servers: one list, whatever the client's transport.
 pub(super) fn alternates(work: &mut Work<'_>) {
-    for (key, default) in [
-        ("alternate-server", UDP_AND_TCP),
-        ("udp-alternate-server", UDP_AND_TCP),
-        ("tcp-alternate-server", UDP_AND_TCP),
-        ("tls-alternate-server", TLS),
+    for line in work.all("tls-alternate-server") {
+        work.refuse(
+            line,
+            "Other servers are one list for every transport, with the port of UDP and TCP.",
+            "remove the line; name the servers with alternate-server=.",
+        );
+    }
+    let mut found: Vec<SocketAddr> = Vec::new();
+    let mut lines = Vec::new();
+    for key in [
+        "alternate-server",
+        "udp-alternate-server",
+        "tcp-alternate-server",
     ] {
-        let mut found: Vec<SocketAddr> = Vec::new();
-        let lines = work.all(key);
-        for &line in &lines {
+        for line in work.all(key) {
             let word = work.value(line).trim();
             let parsed = word
                 .parse()
                 .ok()
-                .or_else(|| address(word).map(|ip| SocketAddr::new(ip, default)));
-            match parsed {
-                Some(address) => found.push(address),
-                None => work.refuse(
+                .or_else(|| address(word).map(|ip| SocketAddr::new(ip, UDP_AND_TCP)));
+            let Some(address) = parsed else {
+                work.refuse(
                     line,
                     "The value is not an address.",
-                    "write an address, with a port when it is not the usual one.",
-                ),
+                    "write an address, with a port when it is not 3478.",
+                );
+                continue;
+            };
+            lines.push(line);
+            if !found.contains(&address) {
+                found.push(address);
             }
         }
-        if !found.is_empty() {
-            work.set(&lines, "relay.alternate", list(&found));
-        }
     }
+    if lines.is_empty() {
+        return;
+    }
+    work.set(&lines, "relay.alternate", list(&found));
+    work.note(
+        lines[0],
+        "Clients are sent there while this server drains or is full; coturn sends every client there.",
+    );
 }
 
 pub(super) fn list<T: ToString>(items: &[T]) -> toml::Value {

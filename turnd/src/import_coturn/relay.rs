@@ -241,20 +241,19 @@ fn buffers(work: &mut Work<'_>) {
 
 /// The family of an allocation whose client asks for none.
 fn family(work: &mut Work<'_>) {
-    const FOLLOW: &str = "relay.follow_client_family";
+    const IPV4: &str = "A client that asks for no family gets an IPv4 relay address (RFC 8656 §7.2), over whichever family it comes; from there it reaches IPv4 peers, and one that wants IPv6 peers asks.";
     if let Some(line) = work.on("keep-address-family") {
-        work.set(&[line], FOLLOW, true);
+        work.unneeded(line, IPV4);
     }
     let Some(line) = work.last("allocation-default-address-family") else {
         return;
     };
     match work.value(line).to_ascii_lowercase().as_str() {
-        "ipv4" => work.unneeded(line, "IPv4 is RFC 8656's default."),
-        "keep" => work.set(&[line], FOLLOW, true),
+        "ipv4" | "keep" => work.unneeded(line, IPV4),
         "ipv6" => work.refuse(
             line,
-            "RFC 8656 §7.2 gives IPv4 to clients that ask for no family.",
-            "write keep to follow the family a client comes over, or remove the line.",
+            "A client that asks for no family gets IPv4 (RFC 8656 §7.2).",
+            "remove the line, and let clients ask (REQUESTED-ADDRESS-FAMILY).",
         ),
         _ => work.refuse(
             line,
