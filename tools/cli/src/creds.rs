@@ -81,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-fn password(secret: &[u8], username: &str) -> Result<String, String> {
+/// The password of a TURN REST username.
+pub(crate) fn password(secret: &[u8], username: &str) -> Result<String, String> {
     let mut mac = Hmac::<Sha1>::new_from_slice(secret).map_err(|error| error.to_string())?;
     mac.update(username.as_bytes());
     Ok(STANDARD.encode(mac.finalize().into_bytes()))
@@ -105,7 +106,8 @@ fn url(host: &str) -> String {
     }
 }
 
-fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+/// A file that not everyone may read, as it is.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| format!("{shown}: {error}"))?;
     let metadata = file

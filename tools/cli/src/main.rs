@@ -1,6 +1,7 @@
 //! `forebay`: what operators type.
 
 mod creds;
+mod doctor;
 mod drain;
 mod link;
 mod reload;
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Looks at a running Forebay, operates it and makes credentials for it.
+/// Looks at a running Forebay and its host, operates it and makes credentials
+/// for it.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -31,6 +33,9 @@ enum Verb {
     Drain(drain::Arguments),
     /// Make a TURN REST credential from a secret file.
     Creds(creds::Arguments),
+    /// Check this host and the server on it, and say how to fix what is not
+    /// good.
+    Doctor(doctor::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Reload(arguments) => reload::run(&arguments),
         Verb::Drain(arguments) => drain::run(&arguments),
         Verb::Creds(arguments) => creds::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
     };
     match done {
         Ok(code) => code,
