@@ -127,9 +127,9 @@ struct Found {
 }
 
 fn findings(output: &Output) -> Vec<Found> {
-    let value: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
-    });
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.stdout.is_empty(), "nothing was printed: {said}");
+    let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
     value["findings"]
         .as_array()
