@@ -327,3 +327,38 @@ fn temporal_layers_go_before_the_picture_does() {
     assert!(freeze < Duration::from_millis(500), "froze for {freeze:?}");
     assert!((140..560).contains(&shown), "{shown} pictures");
 }
+
+#[test]
+fn a_receiver_without_a_processor_keeps_its_pictures() {
+    // Nothing is lost; it only reads rarely, so that at times hardly anything
+    // seems to get through.
+    for (lumps, length) in [(300, 2_000), (700, 2_100), (1_200, 2_400)] {
+        let mut call = Call::new(9);
+        let subscriber = call.add_subscriber(Link::new(15, Some(20_000_000)));
+        for _ in 0..4 {
+            let publisher = call.add_publisher(Encoder::new(Codec::Vp8, &[500_000], 1, 1));
+            call.subscribe(subscriber, publisher);
+        }
+        call.run(seconds(10));
+        let settled = call.now;
+        call.subscribers[0].link.lumps = Some(Duration::from_millis(lumps));
+        call.run(Duration::from_millis(length));
+        call.subscribers[0].link.lumps = None;
+        call.run(seconds(10));
+        assert_eq!(call.subscribers[0].link.dropped, 0);
+        let freezes: Vec<Duration> = (0..4)
+            .map(|publisher| {
+                call.subscribers[0]
+                    .decoder(publisher)
+                    .longest_freeze(settled)
+            })
+            .collect();
+        println!("lumps of {lumps} ms: {freezes:?}; {:?}", estimates(&call));
+        for freeze in freezes {
+            assert!(
+                freeze < Duration::from_millis(lumps + 300),
+                "lumps of {lumps} ms: froze for {freeze:?}"
+            );
+        }
+    }
+}

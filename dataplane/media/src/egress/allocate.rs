@@ -15,6 +15,9 @@ const MARGIN: u64 = 115;
 const TOLERANCE: u64 = 80;
 /// … this long.
 const GRACE: Duration = Duration::from_millis(1_000);
+/// The lowest layers are kept longer where nothing is lost: what seems to get
+/// through says little of the path then.
+const LOSSLESS_GRACE: Duration = Duration::from_secs(3);
 /// A layer that had to be given up is not taken again for this long; twice as
 /// long each time it happens again soon.
 const FIRST_REST: Duration = Duration::from_millis(1_000);
@@ -135,22 +138,32 @@ impl Steadiness {
     }
 }
 
-/// Shares `available` bits per second. `known`: the figure was measured, so
-/// it may stop a track altogether. Returns what more would be of use.
+/// What there is to share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Budget {
+    /// Bits per second.
+    pub(crate) rate: u64,
+    /// It was measured, so it may stop a track altogether.
+    pub(crate) measured: bool,
+    /// Hardly anything is lost.
+    pub(crate) lossless: bool,
+}
+
+/// Shares the budget. Returns what more would be of use.
 pub(crate) fn allocate(
     now: Instant,
-    available: u64,
-    known: bool,
+    budget: Budget,
     claims: &mut [Claim],
     steadiness: &mut Steadiness,
 ) -> Option<Wanted> {
+    let available = budget.rate;
     // Higher priority first; equal ones in a steady order.
     claims.sort_by_key(|claim| core::cmp::Reverse(claim.priority));
     let used: u64 = claims
         .iter()
         .map(|claim| claim.rate(claim.has_steps()))
         .sum();
-    let bears = bears(now, available, claims, steadiness);
+    let bears = bears(now, budget, claims, steadiness);
     if keeps(now, available, used, steadiness) {
         for claim in claims.iter_mut() {
             claim.steps = claim.has_steps();
@@ -178,7 +191,7 @@ pub(crate) fn allocate(
         raise(available, claims, MARGIN, |_, _| true);
         yield_to_priority(available, claims);
     }
-    if !known {
+    if !budget.measured {
         for claim in claims.iter_mut() {
             claim.steps = claim.steps.max(u8::from(claim.ladder.len > 0));
         }
@@ -210,17 +223,22 @@ fn keeps(now: Instant, available: u64, used: u64, steadiness: &mut Steadiness) -
 /// Whether the lowest layers stay although they do not fit: a picture that goes
 /// needs a keyframe to come back, and a receiver that was busy for a moment
 /// looks like one with hardly any bandwidth.
-fn bears(now: Instant, available: u64, claims: &[Claim], steadiness: &mut Steadiness) -> bool {
+fn bears(now: Instant, budget: Budget, claims: &[Claim], steadiness: &mut Steadiness) -> bool {
     let lowest: u64 = claims
         .iter()
         .filter(|claim| claim.has_steps() > 0)
         .map(|claim| claim.rate(1))
         .sum();
-    if available >= lowest {
+    if budget.rate >= lowest {
         steadiness.starved = None;
         return false;
     }
-    now.since(*steadiness.starved.get_or_insert(now)) < GRACE
+    let grace = if budget.lossless {
+        LOSSLESS_GRACE
+    } else {
+        GRACE
+    };
+    now.since(*steadiness.starved.get_or_insert(now)) < grace
 }
 
 /// Takes from who matters less what who matters more could use: what a fresh

@@ -3,7 +3,7 @@
 use forebay_wire::clock::Instant;
 
 use super::StreamSlot;
-use super::allocate::{Claim, Ladder, Rung, Steadiness, allocate};
+use super::allocate::{Budget, Claim, Ladder, Rung, Steadiness, allocate};
 use super::estimate::Estimator;
 use super::resend::Allowance;
 use super::select::Target;
@@ -173,14 +173,12 @@ impl Sender {
                 }
             }
         }
-        let available = self.estimator.estimate(now).saturating_sub(sound);
-        let wanted = allocate(
-            now,
-            available,
-            self.estimator.heard(),
-            &mut claims,
-            &mut self.steadiness,
-        );
+        let budget = Budget {
+            rate: self.estimator.estimate(now).saturating_sub(sound),
+            measured: self.estimator.heard(),
+            lossless: self.estimator.is_lossless(),
+        };
+        let wanted = allocate(now, budget, &mut claims, &mut self.steadiness);
         for claim in &claims {
             if let Some(wish) = wishes.get(claim.index as usize) {
                 give(wish.stream, claim.target());

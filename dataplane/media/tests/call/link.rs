@@ -19,6 +19,8 @@ pub(crate) struct Link {
     pub reorder: u64,
     /// Milliseconds, at most, by which the delay varies; order is kept.
     pub jitter: u64,
+    /// Handed on only this often, all at once: a receiver without a processor.
+    pub lumps: Option<Duration>,
     last: Instant,
     pub dice: Dice,
     free_at: Instant,
@@ -36,6 +38,7 @@ impl Link {
             loss: 0,
             reorder: 0,
             jitter: 0,
+            lumps: None,
             last: Instant::default(),
             dice: Dice(delay + 77),
             free_at: Instant::default(),
@@ -77,6 +80,12 @@ impl Link {
             let more = self.dice.roll() % (self.jitter * 1_000);
             at = (at + Duration::from_micros(more)).max(self.last);
             self.last = at;
+        } else if let Some(lumps) = self.lumps {
+            let period = lumps.as_nanos() as u64;
+            at = Instant::from_nanos(at.as_nanos().next_multiple_of(period));
+            self.last = at;
+        } else {
+            at = at.max(self.last);
         }
         let place = self.flying.partition_point(|(other, _)| *other <= at);
         self.flying.insert(place, (at, datagram));

@@ -12,7 +12,7 @@ use forebay_wire::clock::Instant;
 
 use log::SendLog;
 use probe::{Outcome, Prober};
-use rate::{DelayBound, LossBound};
+use rate::{DelayBound, LOW_LOSS, LossBound};
 use throughput::Throughput;
 use trend::{Trend, Usage};
 
@@ -132,6 +132,11 @@ impl Estimator {
     /// Loss of late, 0–1.
     pub(crate) fn loss(&self) -> f64 {
         self.loss.share()
+    }
+
+    /// Whether loss of late is none to speak of.
+    pub(crate) fn is_lossless(&self) -> bool {
+        self.loss.share() < LOW_LOSS
     }
 
     /// The transport-wide number the next packet carries.

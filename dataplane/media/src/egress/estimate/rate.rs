@@ -14,7 +14,7 @@ const BACK_OFF: f64 = 0.85;
 const GROWTH: f64 = 0.08;
 /// Loss above this is congestion; below the other there is none.
 const HIGH_LOSS: f64 = 0.10;
-const LOW_LOSS: f64 = 0.02;
+pub(super) const LOW_LOSS: f64 = 0.02;
 /// Packets that make a share of loss worth believing.
 const LOSS_PACKETS: u32 = 20;
 /// The loss bound moves at most this often.
