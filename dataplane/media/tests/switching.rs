@@ -7,7 +7,7 @@ use std::time::Duration;
 use call::Call;
 use call::encoder::Encoder;
 use call::link::Link;
-use forebay_media::{Change, Codec, LayerCap, SubscriptionConfig};
+use forebay_media::{Change, Codec, Event, LayerCap, SubscriptionConfig};
 
 /// Fifty switches by cap, at all moments of a frame.
 fn fifty_switches(codec: Codec, rates: &[u64], temporal: u8, spatial: u8) -> Call {
@@ -95,6 +95,49 @@ fn vp9_spatial_layers() {
     let decoder = call.subscribers[0].decoder(0);
     assert_eq!(decoder.undecodable(), Vec::new());
     decoder.check_continuity();
+}
+
+#[test]
+fn a_picture_without_an_end_is_followed_by_a_keyframe() {
+    // Who gets the upper layer needs one; to who does not, the end is told.
+    for (cap, asked) in [(1, 1), (0, 0)] {
+        let mut call = Call::new(8);
+        let publisher = call.add_publisher(Encoder::new(Codec::Vp9, &[900_000], 3, 2));
+        let subscriber = call.add_subscriber(Link::new(20, Some(20_000_000)));
+        call.subscribe(subscriber, publisher);
+        call.run(Duration::from_secs(4));
+        let config = SubscriptionConfig {
+            cap: LayerCap {
+                spatial: cap,
+                temporal: 3,
+            },
+            ..call.subscription(subscriber, publisher)
+        };
+        call.apply(Change::SetSubscription(config));
+        call.run(Duration::from_secs(2));
+        let before = call.publishers[0].encoder.state[0].keyframes;
+        call.publishers[0].encoder.cut = true;
+        call.run(Duration::from_millis(700));
+        assert!(!call.publishers[0].encoder.cut);
+        call.run(Duration::from_secs(3));
+        let keyframes = call.publishers[0].encoder.state[0].keyframes - before;
+        assert_eq!(keyframes, asked, "cap {cap}");
+    }
+}
+
+#[test]
+fn spatial_layers_are_told() {
+    let call = fifty_switches(Codec::Vp9, &[1_800_000], 3, 3);
+    let mut told: Vec<u8> = call
+        .events
+        .iter()
+        .filter_map(|(_, event)| match event {
+            Event::Layer { layer, .. } => layer.map(|(spatial, _)| spatial),
+            _ => None,
+        })
+        .collect();
+    told.dedup();
+    assert!(told.len() > 30, "{told:?}");
 }
 
 #[test]

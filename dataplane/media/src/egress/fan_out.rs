@@ -7,7 +7,7 @@ use forebay_wire::clock::Instant;
 use super::Egress;
 use super::header::send_time;
 use super::prepare::prepare;
-use super::stream::{Moment, Outcome, Seal, Stream};
+use super::stream::{Moment, Seal, Stream};
 use crate::describe::TrackKind;
 use crate::event::Event;
 use crate::forwarder::Progress;
@@ -79,7 +79,7 @@ impl Egress {
             };
             let counts = stream.template.counts();
             let before = stream.sent;
-            let mut changed = false;
+            let layers = stream.selector.current();
             for (at, packet) in run.packets().enumerate().skip(from) {
                 if !stream.listens(packet) {
                     continue;
@@ -100,14 +100,8 @@ impl Egress {
                     number: sender.estimator.next_number(),
                     buffer,
                 };
-                let outcome = stream.send(&moment, track, packet, prepared, into);
-                let len = match outcome {
-                    Outcome::Nothing => continue,
-                    Outcome::Sent(len) => len,
-                    Outcome::Switched(len) => {
-                        changed = true;
-                        len
-                    }
+                let Some(len) = stream.send(&moment, track, packet, prepared, into) else {
+                    continue;
                 };
                 out.commit(session.0, path, len);
                 if counts {
@@ -118,7 +112,7 @@ impl Egress {
             let more = stream.sent.bytes - before.bytes;
             bytes += more;
             sender.sent += more;
-            if changed {
+            if stream.selector.current() != layers {
                 world.counters.layer_switches += 1;
                 tell(world.queue, now, session, stream);
             }

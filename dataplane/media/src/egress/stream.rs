@@ -13,7 +13,7 @@ use super::resend::Repeats;
 use super::select::{Selector, Step};
 use crate::describe::{PayloadMap, PublishedCodec, TrackKind};
 use crate::ids::{Ssrc, SubscriptionKey};
-use crate::packet::Packet;
+use crate::packet::{Packet, Sequence};
 use crate::srtp::Outbound;
 use crate::tables::{SessionSlot, TrackSlot};
 use crate::track::{MAX_LAYERS, Track};
@@ -60,6 +60,8 @@ pub(super) struct Stream {
     pub(super) clock_rate: u32,
     /// The last packet sent ended a frame.
     pub(super) frame_ended: bool,
+    /// Whether every picture that others need had an end.
+    pub(super) ends: Ends,
     pub(super) ssrc: Ssrc,
     pub(super) rtx: Option<Rtx>,
     pub(super) repeats: Repeats,
@@ -68,6 +70,36 @@ pub(super) struct Stream {
     pub(super) told: Option<Option<(u8, u8)>>,
     pub(super) report_at: Option<Instant>,
     pub(super) heard: Heard,
+}
+
+/// Chromium's sender of VP9 in which layers meet in keyframes only leaves the
+/// marker off a picture whose upper layer its encoder dropped, and Chromium's
+/// receiver waits three seconds for the end of such a picture.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Ends {
+    /// The last packet ended a layer's part of a picture that others need, but
+    /// not the picture: its number and timestamp.
+    open: Option<(Sequence, u32)>,
+    /// Only a keyframe helps.
+    pub(super) missing: bool,
+}
+
+impl Ends {
+    /// A packet is forwarded in its turn.
+    #[inline]
+    fn sent(&mut self, packet: &Packet, marker: bool) {
+        let frame = &packet.frame;
+        if frame.keyframe && frame.start && frame.spatial == 0 {
+            self.missing = false;
+        } else if let Some((Sequence(before), timestamp)) = self.open
+            && packet.sequence.0 == before + 1
+            && packet.timestamp != timestamp
+        {
+            self.missing = true;
+        }
+        let open = frame.end && !marker && frame.temporal == 0;
+        self.open = open.then_some((packet.sequence, packet.timestamp));
+    }
 }
 
 /// Counted from the beginning; report fields wrap.
@@ -110,16 +142,6 @@ pub(super) struct Seal<'a> {
     pub(super) buffer: &'a mut [u8],
 }
 
-/// What became of a packet.
-pub(super) enum Outcome {
-    /// So many bytes are to be committed.
-    Sent(usize),
-    /// Nothing is.
-    Nothing,
-    /// As `Sent`, and the layers have changed.
-    Switched(usize),
-}
-
 impl Stream {
     pub(super) fn set_payload_types(&mut self, map: &[PayloadMap], codecs: &[PublishedCodec]) {
         self.payload_types = [None; MAX_CODECS];
@@ -155,7 +177,8 @@ impl Stream {
         len.max(MAX_HEADER + Outbound::RTP_OVERHEAD + usize::from(u8::MAX))
     }
 
-    /// Forwards a packet into a buffer that has [`room`](Self::room).
+    /// Forwards a packet into a buffer that has [`room`](Self::room); the bytes
+    /// to be committed, if any are.
     #[inline]
     pub(super) fn send(
         &mut self,
@@ -164,21 +187,17 @@ impl Stream {
         packet: &Packet,
         prepared: &Prepared,
         into: Seal<'_>,
-    ) -> Outcome {
+    ) -> Option<usize> {
         let Seal {
             outbound,
             number,
             buffer,
         } = into;
-        let Some(mapped) = self.payload_types[usize::from(packet.codec) % MAX_CODECS] else {
-            return Outcome::Nothing;
-        };
-        let temporal = self.selector.temporal();
+        let mapped = self.payload_types[usize::from(packet.codec) % MAX_CODECS]?;
         let numbering = &self.numbering;
         let step = self.selector.step(moment.now, prepared.codec, packet, || {
             numbering.in_order(packet.sequence)
         });
-        let mut switched = temporal != self.selector.temporal();
         let mut fill = false;
         let place = match step {
             Step::Forward => {
@@ -189,26 +208,21 @@ impl Stream {
             Step::Omit => {
                 self.numbering.omit(packet.sequence, packet.timestamp);
                 self.pictures.omit(prepared.codec, &prepared.picture);
-                return Outcome::Nothing;
+                return None;
             }
-            Step::Skip => return Outcome::Nothing,
+            Step::Skip => return None,
             Step::Late => {
                 let source = Source {
                     encoding: packet.encoding,
                     epoch: packet.epoch,
                 };
-                let Some(place) = self.numbering.late(source, packet.sequence) else {
-                    return Outcome::Nothing;
-                };
+                let place = self.numbering.late(source, packet.sequence)?;
                 // Its number was kept before it was known to be of a layer
                 // that is left out.
                 fill = packet.frame.spatial > place.shifts.spatial;
                 place
             }
-            Step::Switch => {
-                switched = true;
-                self.switch(moment.now, track, packet, prepared)
-            }
+            Step::Switch => self.switch(moment.now, track, packet, prepared),
         };
         let shifts = place.shifts;
         let timestamp = packet.timestamp.wrapping_add(shifts.timestamp);
@@ -228,9 +242,7 @@ impl Stream {
                 elements(packet, moment.memory, shifts.frame)
             },
         };
-        let Some(head) = buffer.first_chunk_mut::<MAX_HEADER>() else {
-            return Outcome::Nothing;
-        };
+        let head = buffer.first_chunk_mut::<MAX_HEADER>()?;
         let header = self.template.write(head, &fields);
         let payload = if fill {
             &[]
@@ -241,31 +253,24 @@ impl Stream {
             outbound.protect_rtp_from(buffer, header, payload, place.index)
         } else {
             let end = header + payload.len() + usize::from(padding);
-            let Some(body) = buffer.get_mut(header..end) else {
-                return Outcome::Nothing;
-            };
+            let body = buffer.get_mut(header..end)?;
             body[..payload.len()].copy_from_slice(payload);
             prepared.picture.write(&shifts, body);
             pad(body, padding);
             outbound.protect_rtp(buffer, header, end, place.index)
         };
-        let Ok(len) = sealed else {
-            return Outcome::Nothing;
-        };
+        let len = sealed.ok()?;
         if step != Step::Late {
             self.clock.sent(moment.now, timestamp);
             self.pictures.sent(&prepared.picture, prepared.frame);
             self.frame_ended = marker;
+            self.ends.sent(packet, marker);
             self.codec = packet.codec;
         }
         self.sent.packets += 1;
         self.sent.bytes += len as u64;
         self.sent.octets += payload.len() as u64;
-        if switched {
-            Outcome::Switched(len)
-        } else {
-            Outcome::Sent(len)
-        }
+        Some(len)
     }
 
     #[cold]

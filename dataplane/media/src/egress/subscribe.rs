@@ -8,7 +8,7 @@ use super::picture::Pictures;
 use super::resend::Repeats;
 use super::select::Selector;
 use super::sender::{MAX_SSRCS, Sender};
-use super::stream::{Heard, MAX_CODECS, Rtx, Sent, Stream};
+use super::stream::{Ends, Heard, MAX_CODECS, Rtx, Sent, Stream};
 use super::timers::whole;
 use super::{Egress, StreamSlot, Subscription, SubscriptionSlot};
 use crate::describe::{Codec, Mode, SubscriptionConfig, TrackKind};
@@ -265,6 +265,7 @@ impl Egress {
                 .first()
                 .map_or(90_000, |codec| codec.clock_rate),
             frame_ended: false,
+            ends: Ends::default(),
             ssrc,
             rtx: rtx_ssrc.map(|ssrc| Rtx {
                 ssrc,

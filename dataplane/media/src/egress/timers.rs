@@ -169,7 +169,10 @@ impl Egress {
                 let encoding: &Encoding = track.encodings.get(usize::from(encoding))?;
                 Some(encoding.epoch)
             };
-            if let Some(encoding) = stream.selector.needs_keyframe(epoch)
+            let source = stream.selector.source();
+            let stuck = source.filter(|_| stream.ends.missing);
+            let stuck = stuck.map(|source| source.encoding);
+            if let Some(encoding) = stream.selector.needs_keyframe(epoch).or(stuck)
                 && arrives(track, encoding)
             {
                 world.request_keyframe(stream.track, encoding);

@@ -80,6 +80,9 @@ pub(crate) struct Encoder {
     /// Spatial layers in each encoding (VP9).
     pub spatial: u8,
     pub fps: u64,
+    /// The next picture that others need comes without its upper spatial
+    /// layers and without a marker, as Chromium's sender has it.
+    pub cut: bool,
     pub state: Vec<State>,
 }
 
@@ -113,6 +116,7 @@ impl Encoder {
             temporal,
             spatial,
             fps: if codec == Codec::Opus { 50 } else { 30 },
+            cut: false,
             state,
         }
     }
@@ -134,6 +138,8 @@ impl Encoder {
             state.key = (state.key + 1) & 31;
         }
         let temporal = pattern[state.phase as usize % pattern.len()];
+        let cut = self.cut && temporal == 0 && !keyframe;
+        self.cut &= !cut;
         // The first of a layer in the pattern needs nothing of its own layer.
         let synced = state.phase as usize % pattern.len() < 3;
         state.phase += 1;
@@ -143,7 +149,7 @@ impl Encoder {
             state.base = state.base.wrapping_add(1);
         }
         let mut pieces = Vec::new();
-        for spatial in 0..spatial_layers {
+        for spatial in 0..if cut { 1 } else { spatial_layers } {
             let share = bytes * (1 << (2 * spatial)) / ((1 << (2 * spatial_layers)) / 3).max(1);
             let share = if spatial_layers == 1 { bytes } else { share };
             let share = if keyframe { share * 3 } else { share };
@@ -206,7 +212,7 @@ impl Encoder {
                 };
                 pieces.push(Piece {
                     payload,
-                    marker: last && spatial + 1 == spatial_layers,
+                    marker: last && !cut && spatial + 1 == spatial_layers,
                     descriptor,
                 });
             }
