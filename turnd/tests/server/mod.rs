@@ -349,12 +349,12 @@ pub(crate) fn shared_directory() -> &'static Path {
 
 /// Free on every address; between this and its use others are unlikely to take
 /// it.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let socket = UdpSocket::bind("[::]:0").expect("a socket");
     socket.local_addr().expect("an address").port()
 }
 
-fn free_tcp_port() -> u16 {
+pub(crate) fn free_tcp_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a socket");
     socket.local_addr().expect("an address").port()
 }

@@ -184,7 +184,13 @@ impl Entrance {
                 Tally::per(&self.tally.handshakes, ClientTransport::Tls);
                 sort(stream, purpose, ends).await
             }
+            Opening::Http if proxy_protocol::parse(&read).is_ok() => {
+                Err(Refusal::ProxyHeader.into())
+            }
             Opening::Http => Ok(Found::Web(Visitor::Plain(stream, read))),
+            Opening::Other if proxy_protocol::parse(&read).is_ok() => {
+                Err(Refusal::ProxyHeader.into())
+            }
             Opening::Other => Err(Refusal::Unknown.into()),
         }
     }

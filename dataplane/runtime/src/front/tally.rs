@@ -35,6 +35,8 @@ labels! {
         RateSource = "rate_source",
         /// From a load balancer, without a header of the PROXY protocol.
         NoProxyHeader = "no_proxy_header",
+        /// With a header of the PROXY protocol, from where none is expected.
+        ProxyHeader = "proxy_header",
         /// It said nothing in time, or stopped in the middle.
         Timeout = "timeout",
         /// The client went away.

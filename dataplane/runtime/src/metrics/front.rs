@@ -11,12 +11,11 @@ use super::exposition::{gauge, put};
 use crate::front::{Failure, PerTransport, Refusal, TRANSPORTS, Tally, Web, days_left, label};
 
 pub(super) fn encode(tally: &Tally, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    counter(
+    single(
         encoder,
         "forebay_connections_accepted",
         "TCP connections accepted.",
-        "",
-        [("", &tally.accepted)],
+        &tally.accepted,
     )?;
     counter(
         encoder,
@@ -86,12 +85,11 @@ pub(super) fn encode(tally: &Tally, encoder: &mut DescriptorEncoder<'_>) -> fmt:
     if not_after == 0 {
         return Ok(());
     }
-    counter(
+    single(
         encoder,
         "forebay_certificates_loaded",
         "Certificates taken into use, the first one included.",
-        "",
-        [("", &tally.certificates)],
+        &tally.certificates,
     )?;
     gauge(
         encoder,
@@ -111,7 +109,7 @@ fn transports(counters: &PerTransport) -> impl Iterator<Item = (&'static str, &A
     TRANSPORTS.map(label).into_iter().zip(counters)
 }
 
-/// A counter by one label; without one where the label has no name.
+/// A counter by one label.
 fn counter<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -121,14 +119,21 @@ fn counter<'a>(
 ) -> fmt::Result {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
     for (value, counter) in values {
-        let labels: Vec<_> = (!key.is_empty())
-            .then_some((key, value))
-            .into_iter()
-            .collect();
         let count = counter.load(Ordering::Relaxed);
-        put(family.encode_family(&labels)?, Kind::Counter, count)?;
+        put(family.encode_family(&[(key, value)])?, Kind::Counter, count)?;
     }
     Ok(())
+}
+
+/// A counter without a label.
+fn single(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    counter: &AtomicU64,
+) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    put(encoder, Kind::Counter, counter.load(Ordering::Relaxed))
 }
 
 fn signed(value: &AtomicU64) -> i64 {
