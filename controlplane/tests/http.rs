@@ -272,6 +272,25 @@ fn urls_come_from_the_data_plane_when_none_are_configured() {
 }
 
 #[test]
+fn tls_urls_carry_the_name_of_the_certificate() {
+    let place = Place::new();
+    place.configure_turn(
+        "tls_name = \"turn.example.org\"\nsecrets = [{ id = \"first\", file = \"turn.secret\" }]",
+        "",
+    );
+    let control = ControlPlane::start(&place);
+    let _straw = Straw::start(&place.socket(), Scene::default());
+    control.until_ready();
+    assert_eq!(
+        control.credentials("").json()["uris"],
+        serde_json::json!([
+            "turn:203.0.113.7:3478?transport=udp",
+            "turns:turn.example.org:443?transport=tcp"
+        ])
+    );
+}
+
+#[test]
 fn the_page_is_served_with_its_policy() {
     let place = place();
     let control = ControlPlane::start(&place);

@@ -198,6 +198,11 @@ impl Config {
                 complaints.push(format!("turn.urls: {url:?} {why}"));
             }
         }
+        if let Some(name) = &self.turn.tls_name
+            && (name.contains([':', '?', '[']) || check_url(&format!("turns:{name}")).is_err())
+        {
+            complaints.push(format!("turn.tls_name: {name:?} is not a host name"));
+        }
         for region in self.turn.regions.keys() {
             if region.is_empty() || region.len() > 32 {
                 complaints.push(format!(

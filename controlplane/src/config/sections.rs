@@ -39,6 +39,9 @@ section! {
         /// URLs given to clients, best first; left out, they are made of the
         /// data plane's listeners and public addresses.
         urls: Vec<String> = Vec::new(), Example r#"["turn:turn.example.org:3478?transport=udp"]"#;
+        /// Host name in the URLs made for TLS listeners: browsers connect only
+        /// when the data plane's certificate is for it. Left out, its addresses.
+        tls_name: Option<String> = None, Example r#""turn.example.org""#;
         /// URLs by region, for requests that name one.
         regions: BTreeMap<String, Vec<String>> = BTreeMap::new(), Example r#"{ eu = ["turn:eu.turn.example.org:3478?transport=udp"] }"#;
         /// Shared secrets (TURN REST). All of them authenticate until their

@@ -186,7 +186,7 @@ fn urls(app: &App, settings: &Settings, region: Option<&str>) -> Result<Vec<Stri
     if !turn.urls.is_empty() {
         return Ok(turn.urls.clone());
     }
-    let urls = app.link.borrow().urls();
+    let urls = app.link.borrow().urls(turn.tls_name.as_deref());
     if urls.is_empty() {
         return Err(ApiError::unavailable(
             "the data plane has not said yet where it listens, and turn.urls is empty",

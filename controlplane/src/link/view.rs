@@ -79,8 +79,9 @@ impl LinkView {
         problems
     }
 
-    /// TURN URLs (RFC 7065) made of the listeners, the way clients reach them.
-    pub fn urls(&self) -> Vec<String> {
+    /// TURN URLs (RFC 7065) made of the listeners, the way clients reach them:
+    /// by address, but for TLS by this name where there is one.
+    pub fn urls(&self, tls_name: Option<&str>) -> Vec<String> {
         let mut listeners = self.listeners.clone();
         // Clients try them in order; each step costs more than the one before.
         listeners.sort_by_key(|listener| match listener.transport {
@@ -100,9 +101,10 @@ impl LinkView {
             };
             let port = listener.address.port();
             for address in self.public(listener.address.ip()) {
-                let host = match address {
-                    IpAddr::V4(v4) => v4.to_string(),
-                    IpAddr::V6(v6) => format!("[{v6}]"),
+                let host = match (address, tls_name) {
+                    (_, Some(name)) if listener.transport == Transport::Tls => name.to_owned(),
+                    (IpAddr::V4(v4), _) => v4.to_string(),
+                    (IpAddr::V6(v6), _) => format!("[{v6}]"),
                 };
                 let url = format!("{scheme}:{host}:{port}?transport={transport}");
                 if !urls.contains(&url) {

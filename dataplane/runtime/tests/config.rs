@@ -250,3 +250,48 @@ port = 7882
         assert!(refused.contains(expected), "{text}: {refused}");
     }
 }
+
+#[test]
+fn addresses_of_streams_need_a_certificate_and_ports_of_their_own() {
+    let with = |text: &str| format!("{AUTH}{text}");
+    let tls = "[tls]\ncertificate = \"c\"\nkey = \"k\"\n";
+    let good = format!(
+        "[listen]\ntcp = [\"0.0.0.0:3478\"]\ntls = [\"0.0.0.0:443\"]\ndtls = [\"0.0.0.0:5349\"]\n{tls}"
+    );
+    assert!(parse(&with(&good)).is_ok());
+    for (text, told) in [
+        ("[listen]\ntls = [\"0.0.0.0:443\"]\n", "needs a certificate"),
+        ("[tls]\nkey = \"k\"\n", "needs its certificate"),
+        ("[tls]\ncertificate = \"c\"\n", "needs its private key"),
+        (
+            "[listen]\ntcp = [\"0.0.0.0:443\"]\ntls = [\"0.0.0.0:443\"]\n",
+            "stands twice; TCP addresses understand TLS too",
+        ),
+        (
+            "[listen]\ndtls = [\"0.0.0.0:3478\"]\n",
+            "a UDP address already; DTLS needs a port of its own",
+        ),
+        ("[listen]\ntcp = [\"0.0.0.0:0\"]\n", "has no port"),
+        (
+            "[listen]\ntcp = [\"127.0.0.1:80\"]\n[tls]\nbackend = \"127.0.0.1:80\"\n",
+            "run in a circle",
+        ),
+        (
+            "[tls]\npassthrough = \"127.0.0.1:80\"\n",
+            "list ours in tls.names",
+        ),
+        ("[tls]\nnames = [\"https://x\"]\n", "is not a host name"),
+        ("[limits]\nhalf_open = 0\n", "must lie between 1 and 100000"),
+        (
+            "[limits]\nhandshake_timeout = \"5min\"\n",
+            "must lie between 1s and 1min",
+        ),
+        (
+            "[proxy_protocol]\nfrom = [\"10.0.0.1/8\"]\n",
+            "has host bits set",
+        ),
+    ] {
+        let message = refusal(&with(text));
+        assert!(message.contains(told), "{text}: {message}");
+    }
+}

@@ -91,7 +91,7 @@ fn what_cannot_be_used_is_told_before_the_start() {
     let output = check();
     assert!(output.status.success(), "{}", told(&output));
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(lines.contains("certificate good for 90 days"), "{lines}");
+    assert!(lines.contains("certificate good for "), "{lines}");
     assert!(lines.contains(&format!(
         "listens on tls {}:{}",
         place.setup.address, place.tls

@@ -3,6 +3,7 @@
 #[path = "../server/mod.rs"]
 mod server;
 
+mod browser;
 mod certificate;
 mod clients;
 mod floods;

@@ -152,3 +152,91 @@ fn proxied(source: (IpAddr, u16), destination: (IpAddr, u16)) -> Origin {
         destination: address(destination),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v2(command: u8, family: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = SIGNATURE.to_vec();
+        bytes.extend([command, family]);
+        bytes.extend((body.len() as u16).to_be_bytes());
+        bytes.extend(body);
+        bytes
+    }
+
+    fn from(source: &str, destination: &str) -> Origin {
+        Origin::Proxied {
+            source: source.parse().expect("an address"),
+            destination: destination.parse().expect("an address"),
+        }
+    }
+
+    #[test]
+    fn version_1() {
+        let read = |line: &str| parse(line.as_bytes());
+        assert_eq!(
+            read("PROXY TCP4 203.0.113.5 10.0.0.5 4444 443\r\n\0\x01"),
+            Ok(Some((42, from("203.0.113.5:4444", "10.0.0.5:443"))))
+        );
+        assert_eq!(
+            read("PROXY TCP6 2001:db8::5 ::ffff:10.0.0.5 4444 443\r\n"),
+            Ok(Some((49, from("[2001:db8::5]:4444", "10.0.0.5:443"))))
+        );
+        assert_eq!(read("PROXY UNKNOWN a b c d e\r\n"), Ok(Some((25, Origin::Local))));
+        assert_eq!(read("PROXY TCP4 203.0.113.5 10.0.0.5 4444 443\r"), Ok(None));
+        for bad in [
+            "PROXY TCP4 203.0.113.5 10.0.0.5 4444\r\n",
+            "PROXY TCP4 203.0.113.5 10.0.0.5 4444 443 1\r\n",
+            "PROXY TCP4 203.0.113.5 10.0.0.5 +444 443\r\n",
+            "PROXY TCP4 203.0.113.5 10.0.0.5 4444 65536\r\n",
+            "PROXY TCP4 2001:db8::5 10.0.0.5 4444 443\r\n",
+            "PROXY TCP4  203.0.113.5 10.0.0.5 4444 443\r\n",
+            "PROXY UDP4 203.0.113.5 10.0.0.5 4444 443\r\n",
+            "PROXYTCP4",
+            "GET / HTTP/1.1\r\n",
+        ] {
+            assert_eq!(read(bad), Err(NotAHeader), "{bad}");
+        }
+        let endless = format!("PROXY TCP4 {}", "1".repeat(96));
+        assert_eq!(read(&endless), Err(NotAHeader));
+        assert_eq!(read(&endless[..106]), Ok(None));
+    }
+
+    #[test]
+    fn version_2() {
+        let mut block = vec![203, 0, 113, 5, 10, 0, 0, 5];
+        block.extend([0x11, 0x5C, 0x01, 0xBB]);
+        let origin = from("203.0.113.5:4444", "10.0.0.5:443");
+        assert_eq!(parse(&v2(0x21, 0x11, &block)), Ok(Some((28, origin))));
+        // What stands behind the addresses is passed over, LOCAL's too.
+        block.extend([0xE0, 0, 1, 9]);
+        assert_eq!(parse(&v2(0x21, 0x11, &block)), Ok(Some((32, origin))));
+        assert_eq!(parse(&v2(0x20, 0x11, &block)), Ok(Some((32, Origin::Local))));
+        assert_eq!(parse(&v2(0x21, 0x00, b"")), Ok(Some((16, Origin::Local))));
+        for bad in [
+            v2(0x31, 0x11, &block),
+            v2(0x22, 0x11, &block),
+            v2(0x21, 0x11, &block[..11]),
+            v2(0x21, 0x21, &block),
+            v2(0x21, 0x77, &block),
+            v2(0x21, 0x11, &vec![0; LONGEST_V2]),
+        ] {
+            assert_eq!(parse(&bad), Err(NotAHeader));
+        }
+    }
+
+    #[test]
+    fn every_byte_of_a_header_is_waited_for() {
+        let headers = [
+            b"PROXY TCP4 203.0.113.5 10.0.0.5 4444 443\r\n".to_vec(),
+            v2(0x21, 0x21, &[1; 36]),
+        ];
+        for header in headers {
+            for end in 0..header.len() {
+                assert_eq!(parse(&header[..end]), Ok(None), "{end}");
+            }
+            assert!(parse(&header).is_ok_and(|found| found.is_some()));
+        }
+    }
+}
