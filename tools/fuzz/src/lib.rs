@@ -10,6 +10,7 @@ mod dtls;
 mod forwarder;
 mod import_coturn;
 mod ipc;
+mod proxy_protocol;
 mod rtcp;
 mod rtp;
 mod sdp;
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -60,6 +61,10 @@ pub const TARGETS: [Target; 15] = [
     Target {
         name: "ipc",
         run: ipc::run,
+    },
+    Target {
+        name: "proxy_protocol",
+        run: proxy_protocol::run,
     },
     Target {
         name: "rtcp",

@@ -8,8 +8,16 @@ pub(crate) fn run(input: &[u8]) {
     match whole {
         Ok(Some((length, _))) => {
             assert!((1..=input.len().min(LONGEST)).contains(&length));
-            assert_eq!(parse(&input[..length]), whole, "what follows is not looked at");
-            assert_eq!(parse(&input[..length - 1]), Ok(None), "every byte is needed");
+            assert_eq!(
+                parse(&input[..length]),
+                whole,
+                "what follows is not looked at"
+            );
+            assert_eq!(
+                parse(&input[..length - 1]),
+                Ok(None),
+                "every byte is needed"
+            );
         }
         // Nobody waits for ever.
         Ok(None) => assert!(input.len() < LONGEST),

@@ -87,9 +87,7 @@ fn ten_clients_at_once_over_each() {
 #[test]
 fn relay_only_webrtc_over_tcp_and_tls() {
     let python = shared_directory().join("aiortc/bin/python");
-    let works = Command::new(&python)
-        .args(["-c", "import aiortc"])
-        .output();
+    let works = Command::new(&python).args(["-c", "import aiortc"]).output();
     if !works.is_ok_and(|output| output.status.success()) {
         // Made by the test of plain UDP, which comes first.
         return;

@@ -48,7 +48,8 @@ fn connections_that_say_nothing_are_bounded_in_number_and_time() {
     let silent: Vec<TcpStream> = (0..60)
         .filter_map(|_| TcpStream::connect(running.tls()).ok())
         .collect();
-    assert!(wait_for(|| refused(&running, "half_open_source") >= 52.0));
+    let turned_away = || refused(&running, "half_open_source") + refused(&running, "half_open");
+    assert!(wait_for(|| turned_away() >= 52.0), "{}", turned_away());
     assert!(running.counted("forebay_connections_half_open") <= 8.0);
     assert!(wait_for(|| refused(&running, "timeout") == 8.0));
     drop(silent);

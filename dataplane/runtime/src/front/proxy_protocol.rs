@@ -183,7 +183,10 @@ mod tests {
             read("PROXY TCP6 2001:db8::5 ::ffff:10.0.0.5 4444 443\r\n"),
             Ok(Some((49, from("[2001:db8::5]:4444", "10.0.0.5:443"))))
         );
-        assert_eq!(read("PROXY UNKNOWN a b c d e\r\n"), Ok(Some((25, Origin::Local))));
+        assert_eq!(
+            read("PROXY UNKNOWN a b c d e\r\n"),
+            Ok(Some((25, Origin::Local)))
+        );
         assert_eq!(read("PROXY TCP4 203.0.113.5 10.0.0.5 4444 443\r"), Ok(None));
         for bad in [
             "PROXY TCP4 203.0.113.5 10.0.0.5 4444\r\n",
@@ -212,7 +215,10 @@ mod tests {
         // What stands behind the addresses is passed over, LOCAL's too.
         block.extend([0xE0, 0, 1, 9]);
         assert_eq!(parse(&v2(0x21, 0x11, &block)), Ok(Some((32, origin))));
-        assert_eq!(parse(&v2(0x20, 0x11, &block)), Ok(Some((32, Origin::Local))));
+        assert_eq!(
+            parse(&v2(0x20, 0x11, &block)),
+            Ok(Some((32, Origin::Local)))
+        );
         assert_eq!(parse(&v2(0x21, 0x00, b"")), Ok(Some((16, Origin::Local))));
         for bad in [
             v2(0x31, 0x11, &block),
