@@ -21,7 +21,7 @@ pub(crate) fn all_come_back(running: &Running, port: u16, packets: usize, argume
     // speaks, one of them a version that nobody should (RFC 8996), and then
     // waits for ever.
     let over_dtls = arguments.contains(&"-S") && !arguments.contains(&"-t");
-    let (attempts, seconds) = if over_dtls { (8, "8") } else { (1, "60") };
+    let (attempts, seconds) = if over_dtls { (10, "12") } else { (1, "60") };
     let mut text = String::new();
     for _ in 0..attempts {
         let output = installed(
