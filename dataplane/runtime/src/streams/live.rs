@@ -2,6 +2,7 @@
 //! message yet, what goes and was not taken yet, and its TLS.
 
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::ops::Range;
 
 use forebay_engine::{Ecn, RxSlot};
@@ -34,6 +35,8 @@ pub(crate) enum End {
 pub(crate) struct Live {
     pub(crate) tuple: FiveTuple,
     pub(crate) transport: ClientTransport,
+    /// Where the client connected to.
+    pub(crate) local: SocketAddr,
     tls: Option<Box<ServerConnection>>,
     framer: Framer,
     /// The beginning of a message; shorter than [`Framer::MAX_MESSAGE`].
@@ -82,6 +85,7 @@ impl Live {
                 local: connection.local.ip(),
             },
             transport: connection.transport,
+            local: connection.local,
             tls,
             framer: Framer::default(),
             partial: Vec::new(),

@@ -420,7 +420,7 @@ impl Worker {
                     username,
                 } => WorkerReport::Created {
                     allocation,
-                    path: self.survey.path(&tuple),
+                    path: self.survey.path(&self.streams, &tuple),
                     relayed,
                     username,
                 },
@@ -503,7 +503,7 @@ impl Worker {
     fn tell_survey(&mut self) {
         let at = self.state.now.instant;
         if !self.control.reports.is_full()
-            && let Some(found) = self.survey.step(&self.shard, at)
+            && let Some(found) = self.survey.step(&self.shard, &self.streams, at)
         {
             self.tell(found);
         }

@@ -9,6 +9,8 @@ use forebay_turn::{AllocationId, FiveTuple, Usage};
 use forebay_wire::clock::Instant;
 
 use super::WorkerReport;
+use super::streams::Streams;
+use crate::streams::ClientTransport;
 
 /// Slots looked at in one round: at some ten nanoseconds each, more would hold
 /// up media for longer than a batch takes.
@@ -74,7 +76,12 @@ impl Survey {
     }
 
     /// Looks at the next slots; `None` when no survey is under way.
-    pub(super) fn step(&mut self, shard: &Shard, at: Instant) -> Option<WorkerReport> {
+    pub(super) fn step(
+        &mut self,
+        shard: &Shard,
+        streams: &Streams,
+        at: Instant,
+    ) -> Option<WorkerReport> {
         let from = self.next?;
         let mut found = Vec::new();
         let listening = &self.listening;
@@ -82,7 +89,7 @@ impl Survey {
             let left = surveyed.expires.since(at).as_secs();
             found.push(Measured {
                 allocation: surveyed.allocation,
-                path: path(listening, &surveyed.tuple),
+                path: path(listening, streams, &surveyed.tuple),
                 expires_in: u32::try_from(left).unwrap_or(u32::MAX),
                 usage: surveyed.usage,
             });
@@ -96,12 +103,23 @@ impl Survey {
     }
 
     /// How the client of this five-tuple reaches us.
-    pub(super) fn path(&self, tuple: &FiveTuple) -> ClientPath {
-        path(&self.listening, tuple)
+    pub(super) fn path(&self, streams: &Streams, tuple: &FiveTuple) -> ClientPath {
+        path(&self.listening, streams, tuple)
     }
 }
 
-fn path(listening: &[SocketAddr], tuple: &FiveTuple) -> ClientPath {
+fn path(listening: &[SocketAddr], streams: &Streams, tuple: &FiveTuple) -> ClientPath {
+    if let Some((transport, server)) = streams.via(tuple.socket) {
+        return ClientPath {
+            transport: match transport {
+                ClientTransport::Tcp => Transport::Tcp,
+                ClientTransport::Tls => Transport::Tls,
+                ClientTransport::Dtls => Transport::Dtls,
+            },
+            client: tuple.client.0,
+            server,
+        };
+    }
     let port = listening
         .get(tuple.socket.0 as usize)
         .map_or(0, SocketAddr::port);

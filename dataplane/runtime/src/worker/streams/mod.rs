@@ -10,6 +10,7 @@ mod input;
 mod output;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use forebay_wire::clock::{Instant, Now};
 use super::publish::StreamCounts;
 use super::tag::{GENERATION, Tag};
 use super::transmit::Resend;
-use crate::streams::{Connection, End, Live, StreamLimits};
+use crate::streams::{ClientTransport, Connection, End, Live, StreamLimits};
 use input::{Chunk, What};
 
 /// Connections taken over in one round: each costs a few microseconds.
@@ -106,6 +107,14 @@ impl Streams {
     /// Connections that have an id.
     pub(super) fn open(&self) -> usize {
         self.entries.len() - self.free.len()
+    }
+
+    /// What the client of this socket speaks, and where it connected to;
+    /// `None` where there is no such connection.
+    pub(super) fn via(&self, socket: SocketId) -> Option<(ClientTransport, SocketAddr)> {
+        let index = socket.0.checked_sub(self.first)?;
+        let live = self.entries.get(index as usize)?.live.as_ref()?;
+        Some((live.transport, live.local))
     }
 
     /// Ids, and slots, of connections.
