@@ -140,9 +140,10 @@ impl Host {
         host
     }
 
-    /// The address of a listening socket.
+    /// The address of a listening socket; connections came to the first one.
     pub fn listening(socket: SocketId) -> SocketAddr {
-        LISTEN[socket.0 as usize].parse().expect("an address")
+        let listener = if socket.0 < SOCKETS { socket.0 } else { 0 };
+        LISTEN[listener as usize].parse().expect("an address")
     }
 
     pub fn offer_relays(&mut self) {
@@ -180,8 +181,6 @@ impl Host {
     ) {
         let local = match self.relays.get(&socket) {
             Some(local) => local.ip(),
-            // Connections came to the first address.
-            None if socket.0 >= SOCKETS => Self::listening(SocketId(0)).ip(),
             None => Self::listening(socket).ip(),
         };
         let start = self.slots.len() * STRIDE + RxBatch::HEADROOM;

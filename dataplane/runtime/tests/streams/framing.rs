@@ -188,8 +188,8 @@ fn beginnings_are_waited_for() {
 fn what_no_datagram_could_carry_is_foreign() {
     let mut framer = Framer::default();
     framer.next(&stun(0x0001, &[]));
-    assert_eq!(framer.next(&[0x40, 0, 0xFF, 0xFB]), Next::Incomplete);
-    assert_eq!(framer.next(&[0x40, 0, 0xFF, 0xFC]), Next::Foreign);
+    assert_eq!(framer.next(&[0x40, 0, 0xFF, 0xF8]), Next::Incomplete);
+    assert_eq!(framer.next(&[0x40, 0, 0xFF, 0xF9]), Next::Foreign);
     let head = [&[0, 1, 0xFF, 0xE8][..], &COOKIE].concat();
     assert_eq!(framer.next(&head), Next::Incomplete);
     let head = [&[0, 1, 0xFF, 0xEC][..], &COOKIE].concat();
