@@ -109,6 +109,8 @@ fn what_cannot_be_used_is_told_before_the_start() {
         .arg(place.setup.path("tls.crt"))
         .output();
     assert!(installed(rsa).status.success());
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(place.setup.path("tls.key"), mode).expect("mode set");
     let output = check();
     assert!(
         told(&output).contains("DTLS needs an ECDSA key"),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::server::{PEER, Peer, USER, installed, shared_directory};
+use crate::server::{PEER, Peer, USER, installed};
 use crate::{Place, Running};
 
 /// Runs coturn's client over a transport, against an echo peer, and holds it
@@ -81,37 +81,5 @@ fn ten_clients_at_once_over_each() {
     for (port, flags) in [(running.tcp, &["-t"][..]), (running.tls, &["-t", "-S"])] {
         let load = [flags, &["-m", "10", "-n", "10"]].concat();
         all_come_back(&running, port, 100, &load);
-    }
-}
-
-#[test]
-fn relay_only_webrtc_over_tcp_and_tls() {
-    let python = shared_directory().join("aiortc/bin/python");
-    let works = Command::new(&python).args(["-c", "import aiortc"]).output();
-    if !works.is_ok_and(|output| output.status.success()) {
-        // Made by the test of plain UDP, which comes first.
-        return;
-    }
-    let running = Place::new().start("", "");
-    let certificate = running.server.setup.path("tls.crt");
-    for url in [
-        format!("turn:{}:{}?transport=tcp", running.ip, running.tcp),
-        format!("turns:{}:{}?transport=tcp", running.ip, running.tls),
-    ] {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/aiortc/relay.py");
-        let output = Command::new(&python)
-            .args([script, &url, USER.0, USER.1])
-            .env("SSL_CERT_FILE", &certificate)
-            .output()
-            .expect("runs");
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success()
-                && told.contains("\"echoed\": 50")
-                && told.contains("\"candidates\": [\"relay\"]"),
-            "{url}: {told}\n{}\n{}",
-            String::from_utf8_lossy(&output.stderr),
-            running.server.log()
-        );
     }
 }
