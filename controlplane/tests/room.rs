@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::pair::{DataPlane, free_udp_port};
+use support::pair::{DataPlane, free_udp_port, free_udp_ports};
 use support::{ControlPlane, KEY, Place};
 
 /// Browsers at the same time would only take the cores from each other.
@@ -24,6 +24,7 @@ struct Servers {
     turn: u16,
     media: u16,
     relays: &'static str,
+    workers: u16,
     data: Option<DataPlane>,
     control: Option<ControlPlane>,
     _alone: MutexGuard<'static, ()>,
@@ -32,9 +33,14 @@ struct Servers {
 impl Servers {
     /// `relays` are the ports of the TURN relay.
     fn start(relays: &'static str) -> Self {
+        Self::start_workers(relays, 1, "")
+    }
+
+    /// `rooms` are keys of the control plane's `[rooms]`.
+    fn start_workers(relays: &'static str, workers: u16, rooms: &str) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let place = Place::new();
-        let (turn, media) = (free_udp_port(), free_udp_port());
+        let (turn, media) = (free_udp_port(), free_udp_ports(workers));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let http = listener.local_addr().unwrap();
         drop(listener);
@@ -50,7 +56,7 @@ impl Servers {
                 "[listen]\nhttp = \"{http}\"\n[dataplane]\nsocket = {socket:?}\n[log]\nlevel = \"debug\"\nformat = \
                  \"json\"\n[turn]\nurls = [\"turn:127.0.0.1:{turn}?transport=udp\"]\nsecrets = [{{ id = \"first\", file \
                  = {turn_secret:?} }}]\n[api]\nkeys_file = {keys:?}\ntoken_keys = [{{ id = \"tokens\", file = \
-                 {token_secret:?} }}]\n[limits]\nburst = 1000000\n"
+                 {token_secret:?} }}]\n[limits]\nburst = 1000000\n[rooms]\n{rooms}"
             ),
         );
         let mut servers = Self {
@@ -58,6 +64,7 @@ impl Servers {
             turn,
             media,
             relays,
+            workers,
             data: None,
             control: None,
             _alone: alone,
@@ -74,6 +81,7 @@ impl Servers {
             self.turn,
             self.relays,
             self.media,
+            self.workers,
         ));
     }
 
@@ -163,6 +171,30 @@ fn a_narrow_way_gets_the_low_layer_and_a_lossy_one_keeps_its_pictures() {
     let mut servers = Servers::start("52700-52799");
     let media = servers.media.to_string();
     servers.run("layers.mjs", &[&media]);
+}
+
+#[test]
+fn no_picture_stands_still_while_layers_change() {
+    Servers::start("52900-52949").run("switches.mjs", &[]);
+}
+
+#[test]
+fn a_room_goes_on_over_two_workers() {
+    Servers::start_workers("53000-53099", 2, "worker_sessions = 4\n").run("spread.mjs", &[]);
+}
+
+#[test]
+#[ignore = "ten minutes"]
+fn no_picture_stands_still_through_fifty_changes_of_layer_per_codec() {
+    Servers::start("52950-52999").run(
+        "switches.mjs",
+        &[
+            "--switches",
+            "50",
+            "--kinds",
+            "VP8,H264,VP9/L2T3,AV1/L2T3_KEY,AV1/L2T3",
+        ],
+    );
 }
 
 #[test]

@@ -16,6 +16,17 @@ pub(crate) fn free_udp_port() -> u16 {
     socket.local_addr().unwrap().port()
 }
 
+/// The first of `count` such ports in a row.
+pub(crate) fn free_udp_ports(count: u16) -> u16 {
+    until("free ports in a row", || {
+        let first = free_udp_port();
+        let all: Option<Vec<UdpSocket>> = (0..count)
+            .map(|more| UdpSocket::bind(("127.0.0.1", first.checked_add(more)?)).ok())
+            .collect();
+        all.map(|_| first)
+    })
+}
+
 /// A running data plane.
 pub(crate) struct DataPlane {
     child: Child,
@@ -43,14 +54,26 @@ impl DataPlane {
         Self::start_configured(place, port, ports, "")
     }
 
-    /// Forwards media at this port of loopback; all ports survive a restart.
-    pub(crate) fn start_media_on(place: &Place, port: u16, ports: &str, media: u16) -> Self {
+    /// Forwards media from this port of loopback on, one for each worker; all
+    /// ports survive a restart.
+    pub(crate) fn start_media_on(
+        place: &Place,
+        port: u16,
+        ports: &str,
+        media: u16,
+        workers: u16,
+    ) -> Self {
         let media =
             format!("[media]\nenabled = true\naddresses = [\"127.0.0.1\"]\nport = {media}\n");
-        Self::start_configured(place, port, ports, &media)
+        Self::start_workers(place, port, ports, workers, &media)
     }
 
     fn start_configured(place: &Place, port: u16, ports: &str, more: &str) -> Self {
+        Self::start_workers(place, port, ports, 1, more)
+    }
+
+    fn start_workers(place: &Place, port: u16, ports: &str, workers: u16, more: &str) -> Self {
+        let cores: Vec<u16> = (0..workers).collect();
         let binary = Path::new(env!("CARGO_BIN_EXE_forebay-controlplane"))
             .with_file_name("forebay-dataplane");
         assert!(
@@ -70,7 +93,7 @@ impl DataPlane {
         fs::write(
             &config,
             format!(
-                "realm = \"example.org\"\n[cores]\npin = [0]\n[listen]\nudp = [\"127.0.0.1:{port}\"]\n[relay]\naddresses = \
+                "realm = \"example.org\"\n[cores]\npin = {cores:?}\n[listen]\nudp = [\"127.0.0.1:{port}\"]\n[relay]\naddresses = \
                  [\"127.0.0.1\"]\nports = \"{ports}\"\n[lifetimes]\ndrain = \"1s\"\n[control]\nsocket = {socket:?}\n\
                  [metrics]\nlisten = \"127.0.0.1:{metrics}\"\n{more}"
             ),

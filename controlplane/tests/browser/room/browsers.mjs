@@ -123,14 +123,16 @@ export class Person {
    * Enters the room.
    * @param {import('puppeteer-core').Browser} browser
    * @param {Server} server
-   * @param {{room: string, name: string, more?: string, ports?: Record<number, number>, viewport?: object}} options
-   *   `ports`: media ports of the server that are reached by others
+   * @param {{room: string, name: string, more?: string, ports?: Record<number, number>, viewport?: object, before?: any[]}} options
+   *   `ports`: media ports of the server that are reached by others; `before`: a function that runs in the page before
+   *   all else, and its arguments
    */
-  static async enter(browser, server, { room, name, more = '&video=320x180@15', ports, viewport }) {
+  static async enter(browser, server, { room, name, more = '&video=320x180@15', ports, viewport, before }) {
     const tab = await browser.newPage();
     await tab.setViewport(viewport ?? { width: 1000, height: 700 });
     const person = new Person(tab, name);
     if (ports) await tab.evaluateOnNewDocument(reroute, ports);
+    if (before) await tab.evaluateOnNewDocument(...before);
     const token = await server.token(room, name);
     await tab.goto(`${server.page}/room#token=${token}&auto${more}`);
     await until(`${name} is in the room`, () => tab.evaluate(() => window.forebayRoom?.state === 'connected'));
