@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(places[1].is_from(one), Ok(()));
         assert_eq!(places[2].is_from(same), Err(Refusal::HalfOpenSource));
         places.clear();
-        let mut place = half_open.enter().ok().expect("free again");
+        let mut place = half_open.enter().expect("free again");
         assert_eq!(place.is_from(one), Ok(()));
         assert!(half_open.0.all.borrow().1.len() == 1);
     }
