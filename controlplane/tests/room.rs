@@ -192,7 +192,7 @@ fn no_picture_stands_still_through_fifty_changes_of_layer_per_codec() {
             "--switches",
             "50",
             "--kinds",
-            "VP8,H264,VP9/L2T3,AV1/L2T3_KEY,AV1/L2T3",
+            "VP8,H264,VP9/L2T3_KEY,VP9/L2T3,AV1/L2T3_KEY,AV1/L2T3",
         ],
     );
 }

@@ -4,8 +4,8 @@
 //
 // A kind is a codec, sent as simulcast, or a codec and its scalability mode. A
 // codec this Chromium cannot encode is left out and named. VP9/L2T3_KEY freezes
-// from page to page as well: Chromium's sender leaves the marker off a picture
-// whose upper layer its encoder dropped.
+// for three seconds from page to page: Chromium's sender leaves the marker off a
+// picture whose upper layer its encoder dropped. Here a keyframe follows.
 
 import assert from 'node:assert/strict';
 import { parseArgs } from 'node:util';
