@@ -10,7 +10,7 @@ use forebay_wire::{ChannelData, Protocol};
 
 use crate::batch::{Arena, RxSlot};
 use crate::counters::DropReason;
-use crate::media::Media;
+use crate::media::{Media, NOWHERE};
 use crate::runs::{Route, Span, same_address};
 
 /// Visits a slot's datagrams as ranges of the receive memory; an empty slot is
@@ -122,10 +122,16 @@ impl Media<'_> {
         let last = &mut self.last_to_peer;
         last.channel = number;
         last.peer = None;
-        last.verdict = ChannelNumber::new(number)
-            .ok_or(Refusal::Malformed)
-            .and_then(|channel| self.server.channel_to_peer(self.now, &last.tuple, channel))
-            .map(|to| (to.allocation, route(&to)));
+        let Some(channel) = ChannelNumber::new(number) else {
+            last.verdict = Err(Refusal::Malformed);
+            return;
+        };
+        let mut verdict = self.server.channel_to_peer(self.now, &last.tuple, channel);
+        if self.has_just_moved(&verdict) {
+            let tuple = &self.last_to_peer.tuple;
+            verdict = self.server.channel_to_peer(self.now, tuple, channel);
+        }
+        self.last_to_peer.verdict = verdict.map(|to| (to.allocation, route(&to)));
     }
 
     #[inline(never)]
@@ -134,10 +140,28 @@ impl Media<'_> {
         let last = &mut self.last_to_peer;
         last.channel = 0;
         last.peer = Some(peer);
-        last.verdict = self
+        let mut verdict = self
             .server
-            .send_to_peer(self.now, &last.tuple, PeerAddr(peer))
-            .map(|to| (to.allocation, route(&to)));
+            .send_to_peer(self.now, &last.tuple, PeerAddr(peer));
+        if self.has_just_moved(&verdict) {
+            let tuple = &self.last_to_peer.tuple;
+            verdict = self.server.send_to_peer(self.now, tuple, PeerAddr(peer));
+        }
+        self.last_to_peer.verdict = verdict.map(|to| (to.allocation, route(&to)));
+    }
+
+    /// Whether there was no allocation because the client has moved and shows
+    /// up only now: then the verdict remembered the other way is not to be
+    /// trusted, and the question to be asked again.
+    #[inline]
+    fn has_just_moved(&mut self, verdict: &Result<ToPeer, Refusal>) -> bool {
+        let moved = matches!(verdict, Err(Refusal::NoAllocation))
+            && self.server.arrived(&self.last_to_peer.tuple);
+        if moved {
+            self.settle_to_client();
+            self.last_to_client.relay = NOWHERE;
+        }
+        moved
     }
 }
 

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use forebay_media::{Event, SessionKey};
-use forebay_turn::{Deletion, RelayedAddr, SocketId, Usage};
+use forebay_turn::{Deletion, FiveTuple, RelayedAddr, SocketId, Usage};
 
 /// Rare work for the worker.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +16,7 @@ pub enum Command {
         /// Slot and generation.
         allocation: forebay_turn::AllocationId,
         /// Who asked, and through which of our sockets.
-        tuple: forebay_turn::FiveTuple,
+        tuple: FiveTuple,
         /// What was given.
         relayed: RelayedAddr,
         /// As it came: attacker data.
@@ -30,6 +30,17 @@ pub enum Command {
         reason: Deletion,
         /// What it moved.
         usage: Usage,
+    },
+    /// Give a request to the shard that holds what it is about, and let it have
+    /// whatever else this client sends to this address: it answers from the
+    /// listening socket of the same id.
+    Forward {
+        /// That shard's number.
+        shard: u16,
+        /// The listening socket it came to, and who sent it to which address.
+        tuple: FiveTuple,
+        /// As received.
+        request: Box<[u8]>,
     },
     /// Hand a DTLS datagram to the session's handshake.
     Dtls {

@@ -30,11 +30,17 @@ pub enum DropReason {
     RequestBudget,
     /// The transmit batch was full.
     BatchFull,
+    /// The allocation's bandwidth cap.
+    AllocationBandwidth,
+    /// The user's bandwidth cap.
+    UserBandwidth,
+    /// The host's bandwidth cap, and the allocation beyond its share.
+    HostBandwidth,
 }
 
 impl DropReason {
     /// Every reason, in the order of the discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::UnknownProtocol,
         Self::Malformed,
         Self::Unexpected,
@@ -46,6 +52,9 @@ impl DropReason {
         Self::PrefixBudget,
         Self::RequestBudget,
         Self::BatchFull,
+        Self::AllocationBandwidth,
+        Self::UserBandwidth,
+        Self::HostBandwidth,
     ];
 
     /// The label value.
@@ -62,6 +71,9 @@ impl DropReason {
             Self::PrefixBudget => "prefix_budget",
             Self::RequestBudget => "request_budget",
             Self::BatchFull => "batch_full",
+            Self::AllocationBandwidth => "allocation_bandwidth",
+            Self::UserBandwidth => "user_bandwidth",
+            Self::HostBandwidth => "host_bandwidth",
         }
     }
 }
@@ -86,6 +98,8 @@ pub struct Counters {
     pub requests: u64,
     /// Answers sent.
     pub answers: u64,
+    /// Requests given to another shard.
+    pub forwarded: u64,
     /// Allocations made.
     pub allocations_created: u64,
     /// Allocations ended.
@@ -117,6 +131,9 @@ impl From<Refusal> for DropReason {
             Refusal::Unexpected => Self::Unexpected,
             Refusal::BadFingerprint => Self::BadFingerprint,
             Refusal::PrefixBudget => Self::PrefixBudget,
+            Refusal::AllocationBandwidth => Self::AllocationBandwidth,
+            Refusal::UserBandwidth => Self::UserBandwidth,
+            Refusal::HostBandwidth => Self::HostBandwidth,
             Refusal::NoRoom => Self::BatchFull,
         }
     }

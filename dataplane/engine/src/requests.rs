@@ -4,8 +4,9 @@
 use forebay_turn::{ClientAddr, FiveTuple, Outcome, Server};
 use forebay_wire::clock::Now;
 
-use crate::batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
+use crate::batch::{Arena, Ecn, Piece, RxBatch, Transmit, TxBatch};
 use crate::client::{for_each_datagram, is_request};
+use crate::command::Command;
 use crate::counters::DropReason;
 use crate::shard::Shard;
 
@@ -26,16 +27,21 @@ impl Shard {
                 if let Some(datagram) = rx.memory.get(range)
                     && is_request(datagram)
                 {
-                    self.request(now, slot, datagram, tx, &mut budget);
+                    let tuple = FiveTuple {
+                        socket: slot.socket,
+                        client: ClientAddr(slot.source),
+                        local: slot.local,
+                    };
+                    self.request(now, &tuple, datagram, tx, &mut budget);
                 }
             });
         }
     }
 
-    fn request(
+    pub(crate) fn request(
         &mut self,
         now: Now,
-        slot: &RxSlot,
+        tuple: &FiveTuple,
         datagram: &[u8],
         tx: &mut TxBatch,
         budget: &mut u32,
@@ -52,15 +58,20 @@ impl Shard {
         }
         *budget -= 1;
         self.counters.requests += 1;
-        let tuple = FiveTuple {
-            socket: slot.socket,
-            client: ClientAddr(slot.source),
-            local: slot.local,
-        };
-        let outcome = self.server.request(now, &tuple, datagram, &mut self.answer);
+        let outcome = self.server.request(now, tuple, datagram, &mut self.answer);
         self.collect();
         match outcome {
             Outcome::Silent(refusal) => self.counters.drop(refusal.into(), 1),
+            // Room was asked for above, and what the request itself queued
+            // took less of it than there was.
+            Outcome::Elsewhere(shard) => {
+                self.counters.forwarded += 1;
+                self.commands.push_back(Command::Forward {
+                    shard,
+                    tuple: *tuple,
+                    request: datagram.into(),
+                });
+            }
             Outcome::Reply(len) => {
                 self.counters.answers += 1;
                 let first = tx.pieces.len() as u32;
@@ -76,9 +87,9 @@ impl Shard {
                     next: Piece::END,
                 });
                 tx.transmits.push(Transmit {
-                    socket: slot.socket,
-                    destination: slot.source,
-                    source: Some(slot.local),
+                    socket: tuple.socket,
+                    destination: tuple.client.0,
+                    source: Some(tuple.local),
                     segment: None,
                     ecn: Ecn::default(),
                     first,

@@ -59,7 +59,8 @@ impl Shard {
     /// 30,000 a second in rounds of 10 ms.
     const COMMANDS: usize = 1024;
     /// Free places the queue must have before the server is given something
-    /// that may end an allocation (two commands) and make one.
+    /// that may end an allocation (three commands) and make one, or a request
+    /// that goes to another shard.
     const COMMANDS_PER_CALL: usize = 8;
     /// Timers run in one `on_timeout`, so that thousands of permissions of one
     /// age do not hold up media.
@@ -160,6 +161,18 @@ impl Shard {
         }
     }
 
+    /// Handles a request that another shard gave this one; the answer is added
+    /// to `tx`.
+    #[cold]
+    pub fn forwarded(&mut self, now: Now, tuple: &FiveTuple, request: &[u8], tx: &mut TxBatch) {
+        self.request(now, tuple, request, tx, &mut 1);
+    }
+
+    /// Whether a client is served at this five-tuple, or has moved there.
+    pub fn serves(&self, tuple: &FiveTuple) -> bool {
+        self.server.serves(tuple)
+    }
+
     /// Runs timers that are due, a bounded number per call. What they send is
     /// added to `tx`.
     pub fn on_timeout(&mut self, now: Now, tx: &mut TxBatch) {
@@ -245,9 +258,26 @@ impl Shard {
         self.server.offer_relay(relay)
     }
 
-    /// Relays in hand.
+    /// Hands in an even port and the one above it; see [`Server::offer_pair`].
+    /// False also when an id is outside the range the shard was made for.
+    pub fn offer_pair(&mut self, even: OfferedRelay, odd: OfferedRelay) -> bool {
+        let ours = |relay: &OfferedRelay| self.relay_ids.contains(&relay.socket.0);
+        [even, odd].iter().all(ours) && self.server.offer_pair(even, odd)
+    }
+
+    /// Relays in hand that are no part of a pair.
     pub fn relays_held(&self) -> RelaysHeld {
         self.server.relays_held()
+    }
+
+    /// Pairs of relays in hand.
+    pub fn pairs_held(&self) -> RelaysHeld {
+        self.server.pairs_held()
+    }
+
+    /// Ports reserved and not yet claimed.
+    pub fn reservations(&self) -> usize {
+        self.server.reservations()
     }
 
     /// Replaces who may allocate.

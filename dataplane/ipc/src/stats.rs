@@ -123,6 +123,11 @@ table! {
     StreamDropped, Counter, "stream_messages_dropped", None, "Messages to clients dropped because too much waited for their connections to take it.";
     StreamSends, Counter, "stream_sends", None, "Send operations on connections of clients.";
     StreamBuffersExhausted, Counter, "stream_buffers_exhausted", None, "Times every receive buffer for connections was in use.";
+    DroppedAllocationBandwidth, Counter, "packets_dropped", Some(("reason", "allocation_bandwidth")), "Packets dropped by the engine.";
+    DroppedUserBandwidth, Counter, "packets_dropped", Some(("reason", "user_bandwidth")), "Packets dropped by the engine.";
+    DroppedHostBandwidth, Counter, "packets_dropped", Some(("reason", "host_bandwidth")), "Packets dropped by the engine.";
+    RequestsForwarded, Counter, "requests_forwarded", None, "Requests given to the worker that made their mobility ticket or reservation token.";
+    PortsReserved, Gauge, "relay_ports_reserved", None, "Relay ports held for a client that asked for a pair and has yet to claim the second.";
 }
 
 /// Values on a page.

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 #[derive(Debug, Clone)]
 enum Step {
     Take(u32),
+    TakePair(u32),
     Give(usize),
     GiveForeign(u16),
     SetAside(usize, u64),
@@ -20,6 +21,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => any::<u32>().prop_map(Step::Take),
+        2 => any::<u32>().prop_map(Step::TakePair),
         3 => any::<usize>().prop_map(Step::Give),
         1 => any::<u16>().prop_map(Step::GiveForeign),
         1 => (any::<usize>(), 0..100_u64).prop_map(|(which, after)| Step::SetAside(which, after)),
@@ -48,6 +50,17 @@ proptest! {
                     }
                     None => prop_assert_eq!(pool.free(), 0),
                 },
+                Step::TakePair(random) => match pool.take_pair(random) {
+                    Some(even) => {
+                        prop_assert!(even.is_multiple_of(2));
+                        for port in [even, even + 1] {
+                            prop_assert!(owned.contains(&port));
+                            prop_assert!(!taken.contains(&port), "{} is out twice", port);
+                            taken.push(port);
+                        }
+                    }
+                    None => prop_assert_eq!(pool.free_pairs(), 0),
+                },
                 Step::Give(which) if !taken.is_empty() => {
                     let port = taken.swap_remove(which % taken.len());
                     pool.give(port);
@@ -68,6 +81,7 @@ proptest! {
                 _ => {}
             }
             prop_assert_eq!(pool.taken(), taken.len());
+            prop_assert!(pool.free_pairs() * 2 <= pool.free());
             prop_assert_eq!(pool.free() + pool.taken() + pool.aside(), owned.len());
         }
         // In the end every port can be had again.
@@ -75,6 +89,8 @@ proptest! {
             pool.give(port);
         }
         pool.retry(Instant::from_nanos(u64::MAX), usize::MAX);
+        let pairs = owned.iter().filter(|port| *port % 2 == 0 && owned.contains(&(*port + 1)));
+        prop_assert_eq!(pool.free_pairs(), pairs.count());
         let mut all = HashSet::new();
         while let Some(port) = pool.take(0x9E37_79B9) {
             prop_assert!(all.insert(port));

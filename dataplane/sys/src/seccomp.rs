@@ -49,15 +49,16 @@ pub fn confine(allowed: &[Allowed]) -> Result<(), SeccompError> {
 pub mod call {
     pub use libc::{
         SYS_bind as BIND, SYS_brk as BRK, SYS_clock_gettime as CLOCK_GETTIME, SYS_close as CLOSE,
-        SYS_exit as EXIT, SYS_exit_group as EXIT_GROUP, SYS_futex as FUTEX, SYS_getpid as GETPID,
-        SYS_getrandom as GETRANDOM, SYS_getrusage as GETRUSAGE, SYS_getsockopt as GETSOCKOPT,
-        SYS_gettid as GETTID, SYS_io_uring_enter as IO_URING_ENTER,
-        SYS_io_uring_register as IO_URING_REGISTER, SYS_madvise as MADVISE, SYS_mmap as MMAP,
-        SYS_mprotect as MPROTECT, SYS_mremap as MREMAP, SYS_munmap as MUNMAP,
-        SYS_restart_syscall as RESTART_SYSCALL, SYS_rseq as RSEQ, SYS_rt_sigaction as RT_SIGACTION,
-        SYS_rt_sigprocmask as RT_SIGPROCMASK, SYS_rt_sigreturn as RT_SIGRETURN,
-        SYS_sched_setscheduler as SCHED_SETSCHEDULER, SYS_sched_yield as SCHED_YIELD,
-        SYS_setsockopt as SETSOCKOPT, SYS_sigaltstack as SIGALTSTACK, SYS_socket as SOCKET,
-        SYS_tgkill as TGKILL, SYS_write as WRITE,
+        SYS_connect as CONNECT, SYS_exit as EXIT, SYS_exit_group as EXIT_GROUP, SYS_futex as FUTEX,
+        SYS_getpid as GETPID, SYS_getrandom as GETRANDOM, SYS_getrusage as GETRUSAGE,
+        SYS_getsockname as GETSOCKNAME, SYS_getsockopt as GETSOCKOPT, SYS_gettid as GETTID,
+        SYS_io_uring_enter as IO_URING_ENTER, SYS_io_uring_register as IO_URING_REGISTER,
+        SYS_madvise as MADVISE, SYS_mmap as MMAP, SYS_mprotect as MPROTECT, SYS_mremap as MREMAP,
+        SYS_munmap as MUNMAP, SYS_restart_syscall as RESTART_SYSCALL, SYS_rseq as RSEQ,
+        SYS_rt_sigaction as RT_SIGACTION, SYS_rt_sigprocmask as RT_SIGPROCMASK,
+        SYS_rt_sigreturn as RT_SIGRETURN, SYS_sched_setscheduler as SCHED_SETSCHEDULER,
+        SYS_sched_yield as SCHED_YIELD, SYS_setsockopt as SETSOCKOPT,
+        SYS_sigaltstack as SIGALTSTACK, SYS_socket as SOCKET, SYS_tgkill as TGKILL,
+        SYS_write as WRITE,
     };
 }

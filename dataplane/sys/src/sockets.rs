@@ -114,6 +114,14 @@ pub fn open(address: SocketAddr, role: Role, tuning: Tuning) -> Result<OwnedFd, 
     Ok(socket.into())
 }
 
+/// Connects a datagram socket to one sender: it receives from nobody else, and
+/// the kernel prefers it to unconnected sockets of the same address.
+pub fn connect(socket: BorrowedFd<'_>, to: SocketAddr) -> Result<(), Errno> {
+    socket2::SockRef::from(&socket)
+        .connect(&to.into())
+        .map_err(|error| errno(&error))
+}
+
 /// Whether somebody else holds the address, told by a bind that shares with
 /// nobody.
 pub fn is_taken(address: SocketAddr) -> Result<bool, Errno> {

@@ -62,6 +62,7 @@ pub(crate) const fn reason(code: ErrorCode) -> &'static str {
         ErrorCode::BAD_REQUEST => "Bad Request",
         ErrorCode::UNAUTHENTICATED => "Unauthenticated",
         ErrorCode::FORBIDDEN => "Forbidden",
+        ErrorCode::MOBILITY_FORBIDDEN => "Mobility Forbidden",
         ErrorCode::UNKNOWN_ATTRIBUTE => "Unknown Attribute",
         ErrorCode::ALLOCATION_MISMATCH => "Allocation Mismatch",
         ErrorCode::STALE_NONCE => "Stale Nonce",

@@ -6,6 +6,7 @@ use forebay_wire::clock::UnixSeconds;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::ids::SocketId;
+use crate::shared::Shared;
 
 /// Fixed for the life of a [`Server`](crate::Server).
 #[derive(Debug, Clone)]
@@ -20,8 +21,17 @@ pub struct Config {
     pub lifetimes: Lifetimes,
     /// How large the tables are.
     pub capacity: Capacity,
-    /// How much one user may hold.
+    /// How much one user, and the host, may hold.
     pub quota: Quota,
+    /// Whether clients may take their allocations to another address (RFC
+    /// 8016).
+    pub mobility: bool,
+    /// How many addresses a client may open to peers, and how fast.
+    pub new_peers: NewPeers,
+    /// How much may be relayed.
+    pub bandwidth: BandwidthLimits,
+    /// What the shards of the host share.
+    pub shared: Shared,
     /// How many answers to unauthenticated messages a source prefix may draw.
     pub unauthenticated: PrefixBudget,
     /// Sockets from this id on are connections of clients, one id each: what
@@ -72,12 +82,49 @@ pub struct Capacity {
     pub channels_per_allocation: u16,
 }
 
-/// Limits on what one user may hold in this shard; `None` is no limit.
+/// Limits over all shards of the host; `None` is no limit. What counts is each
+/// relayed address and each reserved port: an allocation with addresses of
+/// both families counts twice, and one that moves counts on.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Quota {
-    /// Allocations of one user. For REST credentials the user is the part of
-    /// the username after the expiry.
+    /// Of one user. For REST credentials the user is the part of the username
+    /// after the expiry. Beyond it, 486 (Allocation Quota Reached).
     pub allocations_per_user: Option<u32>,
+    /// Of all users. Beyond it, 508 (Insufficient Capacity).
+    pub allocations: Option<u32>,
+}
+
+/// How fast permissions for addresses without one may be installed; refreshing
+/// them is free. Beyond it, 508 (Insufficient Capacity), which is what RFC 8656
+/// §10.2 has for every such limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NewPeers {
+    /// By one allocation.
+    pub per_allocation: EventRate,
+    /// By all allocations of one user, over all shards.
+    pub per_user: EventRate,
+}
+
+/// A rate of events.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventRate {
+    /// Events per second; zero is no limit.
+    pub per_second: u32,
+    /// Events at once after a pause, at least one.
+    pub burst: u32,
+}
+
+/// Payload bits per second, to peers and to clients each by itself; `None` is
+/// no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BandwidthLimits {
+    /// Of one allocation.
+    pub allocation: Option<u64>,
+    /// Of all allocations of one user, over all shards.
+    pub user: Option<u64>,
+    /// Of all shards together. While it is reached, allocations that move more
+    /// than an equal share are limited first.
+    pub host: Option<u64>,
 }
 
 /// A token bucket per source prefix (IPv4 /24, IPv6 /56).

@@ -25,6 +25,7 @@ enum Kind {
     Allocation = 0,
     Permission = 1,
     Channel = 2,
+    Reservation = 3,
 }
 
 /// The lifetime to give for one asked for, in seconds (RFC 8656 §7.2, §8.2).
@@ -42,6 +43,9 @@ impl Server {
             kind if kind == Kind::Allocation as u64 => self.on_allocation_timer(now.instant, slot),
             kind if kind == Kind::Permission as u64 => self.on_permission_timer(now.instant, slot),
             kind if kind == Kind::Channel as u64 => self.on_channel_timer(now.instant, slot),
+            kind if kind == Kind::Reservation as u64 => {
+                self.on_reservation_timer(now.instant, slot);
+            }
             _ => {}
         }
     }
@@ -50,9 +54,46 @@ impl Server {
         if !self.tables.allocations.timer_fired(slot) {
             return;
         }
-        match self.tables.allocations.get(slot) {
-            Some(allocation) if allocation.expires <= now => self.end(slot, Deletion::Expired),
-            Some(_) => self.arm_allocation(now, slot),
+        if self.outlives(now, slot) {
+            self.arm_allocation(now, slot);
+        }
+    }
+
+    /// Ends what has expired of an allocation. False if nothing is left.
+    pub(crate) fn outlives(&mut self, now: Instant, slot: u32) -> bool {
+        let Some(allocation) = self.tables.allocations.get(slot) else {
+            return false;
+        };
+        if allocation.expires <= now {
+            self.end(slot, Deletion::Expired);
+            return false;
+        }
+        for v6 in [false, true] {
+            let relay = self
+                .tables
+                .allocations
+                .get(slot)
+                .and_then(|found| found.relay(v6));
+            if relay.is_some_and(|relay| relay.expires <= now) {
+                self.end_relay(slot, v6);
+            }
+        }
+        true
+    }
+
+    fn on_reservation_timer(&mut self, now: Instant, slot: u32) {
+        if !self.reservations.slots.timer_fired(slot) {
+            return;
+        }
+        match self.reservations.slots.get(slot) {
+            Some(reservation) if now < reservation.expires => self.arm_reservation(slot),
+            Some(_) => {
+                if let Some(gone) = self.reservations.remove(slot) {
+                    self.close_account(gone.account, 1);
+                    self.commands
+                        .push_back(Command::CloseRelay(gone.relay.socket));
+                }
+            }
             None => {}
         }
     }
@@ -102,13 +143,34 @@ impl Server {
         let Some(gone) = self.tables.remove_allocation(slot) else {
             return;
         };
-        self.accounts.close(gone.account);
-        self.commands.push_back(Command::CloseRelay(gone.relay));
+        self.close_account(gone.account, gone.width() as u32);
+        for relay in gone.relays.into_iter().flatten() {
+            self.commands.push_back(Command::CloseRelay(relay.socket));
+        }
         self.commands.push_back(Command::Deleted {
             allocation,
             reason,
             usage: gone.usage,
         });
+    }
+
+    /// Ends one of an allocation's two relayed addresses.
+    pub(crate) fn end_relay(&mut self, slot: u32, v6: bool) {
+        let Some(gone) = self.tables.remove_relay(slot, v6) else {
+            return;
+        };
+        if let Some(allocation) = self.tables.allocations.get_mut(slot) {
+            let left = allocation.relays.iter().flatten();
+            allocation.expires = left.map(|relay| relay.expires).max().unwrap_or_default();
+            let account = allocation.account;
+            self.close_account(account, 1);
+        }
+        self.commands.push_back(Command::CloseRelay(gone.socket));
+    }
+
+    pub(crate) fn close_account(&mut self, account: u32, less: u32) {
+        self.shared.accounts().close(account, less);
+        self.counted -= u64::from(less);
     }
 
     pub(crate) fn id(&self, slot: u32) -> AllocationId {
@@ -122,9 +184,11 @@ impl Server {
     /// Refresh that shortens the lifetime, or the slot's next owner, cannot
     /// need it earlier.
     pub(crate) fn arm_allocation(&mut self, now: Instant, slot: u32) {
-        let Some(expires) = self.tables.allocations.get(slot).map(|found| found.expires) else {
+        let Some(allocation) = self.tables.allocations.get(slot) else {
             return;
         };
+        let relays = allocation.relays.iter().flatten();
+        let expires = relays.map(|relay| relay.expires).min().unwrap_or(now);
         if self.tables.allocations.needs_timer(slot) {
             self.arm(
                 Kind::Allocation,
@@ -149,6 +213,15 @@ impl Server {
         };
         if self.tables.channels.needs_timer(slot) {
             self.arm(Kind::Channel, slot, expires + CHANNEL_GUARD);
+        }
+    }
+
+    pub(crate) fn arm_reservation(&mut self, slot: u32) {
+        let Some(expires) = self.reservations.slots.get(slot).map(|found| found.expires) else {
+            return;
+        };
+        if self.reservations.slots.needs_timer(slot) {
+            self.arm(Kind::Reservation, slot, expires);
         }
     }
 

@@ -5,11 +5,12 @@ use core::net::SocketAddr;
 
 use forebay_wire::clock::Now;
 
+use crate::bandwidth::Direction;
 use crate::ids::{
     AllocationId, ChannelNumber, ClientFlow, FiveTuple, PeerAddr, PeerFlow, SocketId,
 };
 use crate::server::Server;
-use crate::tables::{Allocation, Channel, Permission};
+use crate::tables::{Allocation, Channel, Permission, Tables};
 use crate::verdict::{Framing, Refusal, ToClient, ToPeer};
 
 impl Server {
@@ -20,7 +21,7 @@ impl Server {
         tuple: &FiveTuple,
         channel: ChannelNumber,
     ) -> Result<ToPeer, Refusal> {
-        let (slot, allocation) = self.live_allocation(now, tuple)?;
+        let slot = self.live_allocation(now, tuple)?;
         let flow = self
             .tables
             .channel_numbered(slot, channel)
@@ -29,13 +30,9 @@ impl Server {
         if channel.expires <= now.instant {
             return Err(Refusal::NoChannel);
         }
-        self.live_permission(now, channel.permission)?;
-        Ok(ToPeer {
-            allocation: self.id(slot),
-            relay: allocation.relay,
-            destination: channel.destination,
-            flow: PeerFlow(flow),
-        })
+        let (permission, destination) = (channel.permission, channel.destination);
+        self.live_permission(now, permission)?;
+        self.leave_for(now, slot, destination, flow)
     }
 
     /// Fast path: a Send indication whose XOR-PEER-ADDRESS is `peer`.
@@ -45,16 +42,12 @@ impl Server {
         tuple: &FiveTuple,
         peer: PeerAddr,
     ) -> Result<ToPeer, Refusal> {
-        let (slot, allocation) = self.live_allocation(now, tuple)?;
+        let slot = self.live_allocation(now, tuple)?;
         // A peer with a channel keeps the channel's flow.
         if let Some((flow, channel)) = self.bound_channel(slot, peer.0) {
-            self.live_permission(now, channel.permission)?;
-            return Ok(ToPeer {
-                allocation: self.id(slot),
-                relay: allocation.relay,
-                destination: channel.destination,
-                flow: PeerFlow(flow),
-            });
+            let (permission, destination) = (channel.permission, channel.destination);
+            self.live_permission(now, permission)?;
+            return self.leave_for(now, slot, destination, flow);
         }
         let found = self
             .tables
@@ -64,16 +57,61 @@ impl Server {
         self.policy
             .admit(permission.reach, peer.0)
             .map_err(|_| Refusal::PeerDenied)?;
-        Ok(ToPeer {
+        let destination = if self.translates {
+            self.policy.behind(peer.0)
+        } else {
+            peer.0
+        };
+        let flow = self.tables.channels.capacity() as u32 + found;
+        self.leave_for(now, slot, destination, flow)
+    }
+
+    /// The relay of the destination's family takes it, bandwidth permitting.
+    #[inline]
+    fn leave_for(
+        &mut self,
+        now: Now,
+        slot: u32,
+        destination: SocketAddr,
+        flow: u32,
+    ) -> Result<ToPeer, Refusal> {
+        let allocation = self
+            .tables
+            .allocations
+            .get(slot)
+            .ok_or(Refusal::NoAllocation)?;
+        let relay = allocation
+            .relay(destination.is_ipv6())
+            .filter(|relay| now.instant < relay.expires)
+            .ok_or(Refusal::NoAllocation)?;
+        let to = ToPeer {
             allocation: self.id(slot),
-            relay: allocation.relay,
-            destination: if self.translates {
-                self.policy.behind(peer.0)
-            } else {
-                peer.0
-            },
-            flow: PeerFlow(self.tables.channels.capacity() as u32 + found),
-        })
+            relay: relay.socket,
+            destination,
+            flow: PeerFlow(flow),
+        };
+        if self.bandwidth.is_limited() {
+            let account = allocation.account;
+            self.bandwidth
+                .admit(now.instant, slot, account, Direction::ToPeer)?;
+        }
+        Ok(to)
+    }
+
+    /// A client sends from a five-tuple without an allocation: if it is where
+    /// it has moved to, its allocation is served there alone from now on (RFC
+    /// 8016 §3.2), and true is returned. Ask after
+    /// [`Refusal::NoAllocation`], and then ask the fast path again; verdicts
+    /// of [`Server::from_peer`] given before no longer hold.
+    #[cold]
+    pub fn arrived(&mut self, tuple: &FiveTuple) -> bool {
+        match self.tables.allocation_moving_to(tuple) {
+            Some(slot) => {
+                self.tables.complete_move(slot);
+                true
+            }
+            None => false,
+        }
     }
 
     /// Fast path: a datagram on a relay socket; `source` as the kernel gave it.
@@ -92,7 +130,10 @@ impl Server {
             .allocations
             .get(slot)
             .ok_or(Refusal::NoAllocation)?;
-        if allocation.expires <= now.instant {
+        let relay = allocation.relay(source.is_ipv6());
+        if relay.is_none_or(|relay| relay.expires <= now.instant)
+            || Tables::is_detached(&allocation.tuple)
+        {
             return Err(Refusal::NoAllocation);
         }
         let peer = if self.translates {
@@ -118,12 +159,18 @@ impl Server {
                 Framing::DataIndication(PeerAddr(peer))
             }
         };
-        Ok(ToClient {
+        let to = ToClient {
             allocation: self.id(slot),
             tuple: allocation.tuple,
             framing,
             flow: ClientFlow(slot),
-        })
+        };
+        if self.bandwidth.is_limited() {
+            let account = allocation.account;
+            self.bandwidth
+                .admit(now.instant, slot, account, Direction::ToClient)?;
+        }
+        Ok(to)
     }
 
     /// The channel of a peer, also while it is expired but its number not yet
@@ -139,6 +186,11 @@ impl Server {
         if let Some(found) = self.named_mut(allocation) {
             found.usage.to_peer_packets += u64::from(packets);
             found.usage.to_peer_bytes += u64::from(bytes);
+            let account = found.account;
+            if self.bandwidth.is_limited() {
+                self.bandwidth
+                    .spend(allocation.slot, account, Direction::ToPeer, bytes);
+            }
         }
     }
 
@@ -147,17 +199,22 @@ impl Server {
         if let Some(found) = self.named_mut(allocation) {
             found.usage.to_client_packets += u64::from(packets);
             found.usage.to_client_bytes += u64::from(bytes);
+            let account = found.account;
+            if self.bandwidth.is_limited() {
+                self.bandwidth
+                    .spend(allocation.slot, account, Direction::ToClient, bytes);
+            }
         }
     }
 
     #[inline]
-    fn live_allocation(&self, now: Now, tuple: &FiveTuple) -> Result<(u32, &Allocation), Refusal> {
+    fn live_allocation(&self, now: Now, tuple: &FiveTuple) -> Result<u32, Refusal> {
         let slot = self
             .tables
             .allocation_of(tuple)
             .ok_or(Refusal::NoAllocation)?;
         match self.tables.allocations.get(slot) {
-            Some(allocation) if now.instant < allocation.expires => Ok((slot, allocation)),
+            Some(allocation) if now.instant < allocation.expires => Ok(slot),
             _ => Err(Refusal::NoAllocation),
         }
     }

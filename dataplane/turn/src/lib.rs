@@ -7,21 +7,26 @@
 
 mod answer;
 mod auth;
+mod bandwidth;
 mod command;
 mod config;
 mod expiry;
 mod fast_path;
 mod ids;
+mod pace;
 mod policy;
 mod prefix_budget;
 mod requests;
 mod server;
+mod shared;
 mod tables;
+mod tickets;
 mod verdict;
 
 pub use command::{Command, Deletion, Surveyed, Usage};
 pub use config::{
-    Capacity, Config, Credentials, Lifetimes, PrefixBudget, Quota, Secret, Seeds, User,
+    BandwidthLimits, Capacity, Config, Credentials, EventRate, Lifetimes, NewPeers, PrefixBudget,
+    Quota, Secret, Seeds, User,
 };
 pub use ids::{
     AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow,
@@ -29,4 +34,5 @@ pub use ids::{
 };
 pub use policy::{Denial, MediaMapping, PeerPolicy, RelayMapping, Verdict};
 pub use server::{OfferedRelay, Outcome, RelaysHeld, Server};
+pub use shared::Shared;
 pub use verdict::{Framing, Refusal, ToClient, ToPeer};

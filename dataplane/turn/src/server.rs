@@ -7,11 +7,17 @@ use forebay_wire::clock::Now;
 
 use crate::answer::Style;
 use crate::auth::Authenticator;
+use crate::bandwidth::Bandwidth;
 use crate::command::{Command, Deletion, Surveyed, Usage};
 use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
 use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
+use crate::pace::Pace;
 use crate::policy::PeerPolicy;
-use crate::tables::{Accounts, Deletions, Keyed, RelayPool, Tables};
+use crate::shared::Shared;
+use crate::tables::{
+    Allocation, Deletions, Keyed, Mobility, OfferedPair, RelayPool, Reservations, Tables,
+};
+use crate::tickets::Tickets;
 use crate::verdict::Refusal;
 
 /// A relay socket that is bound and receiving, ready to be given out.
@@ -41,6 +47,10 @@ pub enum Outcome {
     Reply(usize),
     /// Nothing to send, counted under this reason.
     Silent(Refusal),
+    /// The shard with this number holds what the request is about (a mobility
+    /// ticket or a reservation token names it): give the request to it, and
+    /// whatever else comes from the client to this address.
+    Elsewhere(u16),
 }
 
 /// One shard's TURN server.
@@ -64,7 +74,16 @@ pub enum Outcome {
 /// credential.
 pub struct Server {
     pub(crate) tables: Tables,
-    pub(crate) accounts: Accounts,
+    pub(crate) reservations: Reservations,
+    /// Cells of accounts this shard has opened and not closed, counted once
+    /// per opening.
+    pub(crate) counted: u64,
+    pub(crate) shared: Shared,
+    pub(crate) tickets: Tickets,
+    pub(crate) mobility: bool,
+    pub(crate) first_stream: SocketId,
+    pub(crate) new_peers: [Option<Pace>; 2],
+    pub(crate) bandwidth: Bandwidth,
     pub(crate) deletions: Deletions,
     pub(crate) relays: RelayPool,
     pub(crate) auth: Authenticator,
@@ -105,9 +124,18 @@ impl Server {
             capacity,
             ..
         } = config;
+        let tables = Tables::new(&capacity, keyed);
+        let slots = tables.allocations.capacity();
         Self {
-            tables: Tables::new(&capacity, keyed),
-            accounts: Accounts::new(capacity.allocations, keyed),
+            tables,
+            reservations: Reservations::new(capacity.allocations, keyed),
+            counted: 0,
+            tickets: Tickets::new(seeds.nonce_key, seeds.random),
+            mobility: config.mobility,
+            first_stream: config.first_stream,
+            new_peers: [config.new_peers.per_allocation, config.new_peers.per_user].map(Pace::of),
+            bandwidth: Bandwidth::new(config.bandwidth, config.shared.clone(), slots),
+            shared: config.shared.clone(),
             deletions: Deletions::new(capacity.allocations, keyed),
             relays: RelayPool::new(capacity.allocations, seeds.random),
             auth: Authenticator::new(&config, &seeds, keyed),
@@ -181,14 +209,55 @@ impl Server {
         if self.tables.allocation_behind(relay.socket).is_some() {
             return Err(relay);
         }
-        self.relays.offer(relay, self.tables.allocations.room())?;
+        self.relays.offer(relay, self.room())?;
         self.tables.reserve_relay(relay.socket);
         Ok(())
     }
 
-    /// Relays in hand.
+    /// Hands in two ready relay sockets of one address, an even port and the
+    /// one above it, for clients that ask for both. Where no other relay is
+    /// left they are given out singly.
+    ///
+    /// False, and the pair is the caller's still, when it is no such pair, when
+    /// as many relays of its family are in hand as there are free allocation
+    /// slots, or 64 pairs, and when an allocation still has one of the sockets.
+    pub fn offer_pair(&mut self, even: OfferedRelay, odd: OfferedRelay) -> bool {
+        let (low, high) = (even.relayed.0, odd.relayed.0);
+        let pair = low.ip() == high.ip()
+            && low.port().is_multiple_of(2)
+            && low.port().checked_add(1) == Some(high.port());
+        let held = [even, odd].map(|relay| self.tables.allocation_behind(relay.socket));
+        let room = self.room();
+        let taken =
+            pair && held == [None, None] && self.relays.offer_pair(OfferedPair { even, odd }, room);
+        if taken {
+            self.tables.reserve_relay(even.socket);
+            self.tables.reserve_relay(odd.socket);
+        }
+        taken
+    }
+
+    /// Allocations that may still be made: a reserved port is sure of its slot.
+    pub(crate) fn room(&self) -> usize {
+        self.tables
+            .allocations
+            .room()
+            .saturating_sub(self.reservations.len())
+    }
+
+    /// Relays in hand that are no part of a pair.
     pub fn relays_held(&self) -> RelaysHeld {
         self.relays.held()
+    }
+
+    /// Pairs of relays in hand.
+    pub fn pairs_held(&self) -> RelaysHeld {
+        self.relays.pairs_held()
+    }
+
+    /// Ports reserved and not yet claimed.
+    pub fn reservations(&self) -> usize {
+        self.reservations.len()
     }
 
     /// The next queued command, oldest first.
@@ -217,11 +286,20 @@ impl Server {
     /// The connection of this five-tuple is gone, and its number may be given
     /// to another: ends what it held. False if it held nothing.
     pub fn disconnected(&mut self, tuple: &FiveTuple) -> bool {
-        let slot = self.tables.allocation_of(tuple);
-        if let Some(slot) = slot {
-            self.end(slot, Deletion::Disconnected);
+        let Some(slot) = self.tables.allocation_of(tuple) else {
+            // One that was to move here stays where it is.
+            let moving = self.tables.allocation_moving_to(tuple);
+            if let Some(slot) = moving {
+                self.tables.clear_next(slot);
+            }
+            return moving.is_some();
+        };
+        match self.tables.allocations.get(slot) {
+            Some(found) if found.next.is_some() => self.tables.complete_move(slot),
+            Some(found) if found.mobility != Mobility::Fixed => self.tables.detach(slot),
+            _ => self.end(slot, Deletion::Disconnected),
         }
-        slot.is_some()
+        true
     }
 
     /// Whether a five-tuple has a live allocation.
@@ -235,6 +313,12 @@ impl Server {
     /// Live allocations.
     pub fn allocations(&self) -> usize {
         self.tables.allocations.len()
+    }
+
+    /// Whether a client is served, or has moved to, this five-tuple.
+    pub fn serves(&self, tuple: &FiveTuple) -> bool {
+        self.tables.allocation_of(tuple).is_some()
+            || self.tables.allocation_moving_to(tuple).is_some()
     }
 
     /// What an allocation moved so far.
@@ -276,6 +360,7 @@ impl Server {
         self.tables.allocations.capacity()
             + self.tables.permissions.capacity()
             + self.tables.channels.capacity()
+            + self.reservations.slots.capacity()
     }
 
     /// Verifies the server's own invariants; for tests and simulators, never
@@ -284,9 +369,18 @@ impl Server {
     /// # Errors
     /// Which invariant does not hold.
     pub fn check(&self) -> Result<(), &'static str> {
-        if self.accounts.total() != self.tables.allocations.len() {
-            return Err("accounts and allocations disagree on their number");
+        let slots = 0..self.tables.allocations.used();
+        let relays: usize = slots
+            .filter_map(|slot| self.tables.allocations.get(slot))
+            .map(Allocation::width)
+            .sum();
+        if self.counted != (relays + self.reservations.len()) as u64 {
+            return Err("accounts and relays given out disagree on their number");
         }
+        if self.reservations.len() > self.tables.allocations.room() {
+            return Err("a reserved port has no slot for its allocation");
+        }
+        self.reservations.check()?;
         self.tables.check()
     }
 
@@ -294,7 +388,8 @@ impl Server {
     pub fn memory(&self) -> usize {
         size_of::<Self>()
             + self.tables.memory()
-            + self.accounts.memory()
+            + self.reservations.memory()
+            + self.bandwidth.memory()
             + self.deletions.memory()
             + self.relays.memory()
             + self.auth.memory()
@@ -302,8 +397,9 @@ impl Server {
     }
 }
 
-/// CreatePermission arms a timer for every permission it makes; every other
-/// request queues at most four commands.
+/// An allocation on the five-tuple that has expired takes up to three commands;
+/// CreatePermission arms a timer for every permission it makes, and every
+/// other request queues at most three.
 fn commands_per_request(capacity: &Capacity) -> usize {
-    usize::from(capacity.permissions_per_allocation).max(4) + 2
+    usize::from(capacity.permissions_per_allocation).max(3) + 3
 }

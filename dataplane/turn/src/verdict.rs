@@ -64,6 +64,12 @@ pub enum Refusal {
     BadFingerprint,
     /// The budget for unauthenticated answers to this source prefix is spent.
     PrefixBudget,
+    /// The allocation has moved as much as one may.
+    AllocationBandwidth,
+    /// The user has.
+    UserBandwidth,
+    /// The host has, and the allocation more than its share of it.
+    HostBandwidth,
     /// The buffer that was lent is too short for an answer, or commands were
     /// left unfetched.
     NoRoom,

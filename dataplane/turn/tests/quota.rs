@@ -10,6 +10,7 @@ fn world(most: u32) -> World {
     let mut limited = config();
     limited.quota = Quota {
         allocations_per_user: Some(most),
+        allocations: None,
     };
     World::new(limited)
 }

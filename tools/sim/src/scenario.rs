@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use forebay_turn::{Capacity, Config, Lifetimes, PrefixBudget, Quota, SocketId};
+use forebay_turn::{
+    BandwidthLimits, Capacity, Config, Lifetimes, NewPeers, PrefixBudget, Quota, Shared, SocketId,
+};
 
 use crate::accounts::Accounts;
 use crate::addresses::{Plan, Policy};
@@ -51,8 +53,9 @@ impl Scenario {
             64
         };
         let short = random.percent(60.0);
+        let workers = random.between(1, 3) as usize;
         Self {
-            workers: random.between(1, 3) as usize,
+            workers,
             policy: Policy {
                 strict: random.percent(30.0),
             },
@@ -95,7 +98,12 @@ impl Scenario {
                 },
                 quota: Quota {
                     allocations_per_user: random.percent(30.0).then(|| random.between(1, 4) as u32),
+                    allocations: random.percent(10.0).then(|| random.between(1, 12) as u32),
                 },
+                mobility: false,
+                new_peers: NewPeers::default(),
+                bandwidth: BandwidthLimits::default(),
+                shared: Shared::new(workers as u16, 256),
                 unauthenticated: if random.percent(30.0) {
                     PrefixBudget {
                         per_second: random.between(1, 20) as u32,

@@ -35,7 +35,9 @@ fn seeds_hold() {
     assert!(total.answered > 50 * SEEDS, "{total:?}");
     assert!(total.coalesced > 10 * SEEDS, "{total:?}");
     assert!(total.received > 1000 * SEEDS, "{total:?}");
-    for (reason, packets) in &total.dropped {
+    // Bandwidth is not capped in these runs.
+    let capped = |reason: &str| reason.ends_with("_bandwidth");
+    for (reason, packets) in total.dropped.iter().filter(|(reason, _)| !capped(reason)) {
         assert!(*packets > 0, "nothing was dropped as {reason}");
     }
 }

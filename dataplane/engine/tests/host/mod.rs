@@ -71,6 +71,10 @@ pub fn config() -> ShardConfig {
                 channels_per_allocation: 64,
             },
             quota: Quota::default(),
+            mobility: false,
+            new_peers: Default::default(),
+            bandwidth: Default::default(),
+            shared: Default::default(),
             unauthenticated: PrefixBudget {
                 per_second: 0,
                 burst: 0,

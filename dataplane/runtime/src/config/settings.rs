@@ -176,10 +176,15 @@ section! {
         /// How long a nonce is good before clients are asked to take a new one.
         #[serde(with = "humantime_serde")]
         nonce_lifetime: Duration = Duration::from_secs(3600);
-        /// Allocations one user may hold at once on each worker. Omitted: no
-        /// limit.
+        /// Allocations one user may hold at once; for secrets the user is the
+        /// part of the username after the expiry. What counts is each relayed
+        /// address: an allocation with IPv4 and IPv6 counts twice, a reserved
+        /// port counts until it is claimed or given back. Omitted: no limit.
         #[serde(skip_serializing_if = "Option::is_none")]
         allocations_per_user: Option<u32> = None, example "10";
+        /// Whether clients may take their allocations to another address with
+        /// a ticket (RFC 8016), as a phone does that changes networks.
+        mobility: bool = false;
     }
 }
 
@@ -201,8 +206,8 @@ section! {
 section! {
     /// How much is served at once.
     pub struct Limits {
-        /// Allocations over all workers; each takes an equal share. Omitted:
-        /// as many as there are relay ports.
+        /// Relayed addresses over all workers; each worker has memory for an
+        /// equal share. Omitted: as many as there are relay ports.
         #[serde(skip_serializing_if = "Option::is_none")]
         allocations: Option<u32> = None, example "16384";
         /// Permissions over all allocations. Omitted: eight per allocation.
@@ -215,6 +220,27 @@ section! {
         permissions_per_allocation: u16 = 128;
         /// Channels of one allocation.
         channels_per_allocation: u16 = 64;
+        /// Addresses per second that one allocation may open to peers, beyond
+        /// those that are open already, so that nobody scans through this
+        /// server. Refused with 508. 0 switches the limit off.
+        new_peers_per_second: u32 = 32;
+        /// Such addresses at once after a pause.
+        new_peers_burst: u32 = 128;
+        /// The same for all allocations of one user. 0 switches the limit off.
+        new_peers_per_user_per_second: u32 = 0;
+        /// Such addresses at once after a pause.
+        new_peers_per_user_burst: u32 = 1024;
+        /// Bits per second of payload that one allocation may relay to peers,
+        /// and as many to its client. Omitted: no limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bandwidth_per_allocation: Option<u64> = None, example "8_000_000";
+        /// The same for all allocations of one user. Omitted: no limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bandwidth_per_user: Option<u64> = None, example "20_000_000";
+        /// The same for this host. When it is reached, allocations that take
+        /// more than an equal share are limited first. Omitted: no limit.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bandwidth_host: Option<u64> = None, example "900_000_000";
         /// Answers per second that one source prefix (IPv4 /24, IPv6 /56) may
         /// draw without credentials, so that nobody reflects traffic off this
         /// server. 0 switches the limit off.

@@ -218,6 +218,35 @@ fn sizes(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
             found.push((key, "must lie between 1 and 16000000".to_owned()));
         }
     }
+    for (key, value) in [
+        (
+            "limits.bandwidth_per_allocation",
+            limits.bandwidth_per_allocation,
+        ),
+        ("limits.bandwidth_per_user", limits.bandwidth_per_user),
+        ("limits.bandwidth_host", limits.bandwidth_host),
+    ] {
+        if value.is_some_and(|value| !(8_000..=10_000_000_000_000).contains(&value)) {
+            found.push((
+                key,
+                "is in bits per second, between 8000 and 10000000000000; leave it out for no limit"
+                    .to_owned(),
+            ));
+        }
+    }
+    if limits.new_peers_per_second > 0 && limits.new_peers_burst == 0 {
+        found.push((
+            "limits.new_peers_burst",
+            "0 would let nobody reach a peer; set new_peers_per_second = 0 for no limit".to_owned(),
+        ));
+    }
+    if limits.new_peers_per_user_per_second > 0 && limits.new_peers_per_user_burst == 0 {
+        found.push((
+            "limits.new_peers_per_user_burst",
+            "0 would let nobody reach a peer; set new_peers_per_user_per_second = 0 for no limit"
+                .to_owned(),
+        ));
+    }
     if limits.permissions_per_allocation == 0 {
         found.push((
             "limits.permissions_per_allocation",

@@ -29,7 +29,7 @@ use crate::streams::StreamLimits;
 use crate::worker::listen::ListenOptions;
 use crate::worker::preflight::{self, Need};
 use crate::worker::{
-    self, Listener, MailboxFull, MediaSocket, StartError, WorkerCommand, WorkerConfig,
+    self, Listener, MailboxFull, Mailer, MediaSocket, StartError, WorkerCommand, WorkerConfig,
     WorkerFailed, WorkerHandle,
 };
 
@@ -125,7 +125,13 @@ impl Node {
                 busy_poll: settings.sockets.busy_poll,
                 buffers: settings.sockets.buffers,
                 shard: ShardConfig {
-                    turn: plan.turn.clone(),
+                    turn: forebay_turn::Config {
+                        shared: plan
+                            .turn
+                            .shared
+                            .of(u16::try_from(index).unwrap_or(u16::MAX)),
+                        ..plan.turn.clone()
+                    },
                     media: plan.media.as_ref().map(media_config).transpose()?,
                     listeners: u32::try_from(plan.listen.len()).unwrap_or(u32::MAX),
                     sockets: plan.sockets,
@@ -151,9 +157,20 @@ impl Node {
             }
         }
 
-        let mailers = handles.iter().map(WorkerHandle::mailer).collect();
+        let neighbours: Arc<[Mailer]> = handles.iter().map(WorkerHandle::mailer).collect();
+        for handle in &handles {
+            // Cannot fail: the mailbox is empty.
+            let _ = handle.send(WorkerCommand::Neighbours(Arc::clone(&neighbours)));
+        }
         let room = handles.len() * usize::try_from(plan.streams).unwrap_or(usize::MAX);
-        let front = match Front::start(settings, front_sockets, certificates, mailers, room) {
+        let front = Front::start(
+            settings,
+            front_sockets,
+            certificates,
+            neighbours.to_vec(),
+            room,
+        );
+        let front = match front {
             Ok(front) => front,
             Err(error) => {
                 stop_all(handles);

@@ -4,8 +4,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use forebay_turn::{
-    Capacity, Config, Lifetimes, MediaMapping, PeerPolicy, PrefixBudget, Quota, RelayMapping,
-    SocketId,
+    BandwidthLimits, Capacity, Config, EventRate, Lifetimes, MediaMapping, NewPeers, PeerPolicy,
+    PrefixBudget, Quota, RelayMapping, Shared, SocketId,
 };
 use ipnet::IpNet;
 
@@ -107,10 +107,14 @@ impl Plan {
         let capacity = capacity(settings, workers, ports.iter().map(Vec::len).sum());
         let families = families(&relays);
         let ready = u32::try_from(settings.relay.ready * families).unwrap_or(u32::MAX);
+        // An allocation may have a relay of each.
+        let held = capacity
+            .allocations
+            .saturating_mul(u32::try_from(families).unwrap_or(1).max(1));
         let listeners = u32::try_from(listen.len()).unwrap_or(u32::MAX);
         let sockets = listeners
             .saturating_add(media_sockets(media.as_ref()))
-            .saturating_add(capacity.allocations)
+            .saturating_add(held)
             .saturating_add(ready)
             .saturating_add(CLOSING);
         let mut never = Vec::new();
@@ -125,7 +129,7 @@ impl Plan {
             cores,
             listen,
             ports,
-            turn: turn_config(settings, capacity, sockets),
+            turn: turn_config(settings, capacity, sockets, workers),
             front,
             media,
             chosen,
@@ -392,7 +396,8 @@ fn capacity(settings: &Settings, workers: usize, ports: usize) -> Capacity {
     }
 }
 
-fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32) -> Config {
+fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: usize) -> Config {
+    let workers = u16::try_from(workers).unwrap_or(u16::MAX);
     let software = &settings.auth.software;
     Config {
         realm: settings.realm.clone(),
@@ -408,7 +413,25 @@ fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32) -> Config 
         capacity,
         quota: Quota {
             allocations_per_user: settings.auth.allocations_per_user,
+            allocations: settings.limits.allocations,
         },
+        mobility: settings.auth.mobility,
+        new_peers: NewPeers {
+            per_allocation: EventRate {
+                per_second: settings.limits.new_peers_per_second,
+                burst: settings.limits.new_peers_burst,
+            },
+            per_user: EventRate {
+                per_second: settings.limits.new_peers_per_user_per_second,
+                burst: settings.limits.new_peers_per_user_burst,
+            },
+        },
+        bandwidth: BandwidthLimits {
+            allocation: settings.limits.bandwidth_per_allocation,
+            user: settings.limits.bandwidth_per_user,
+            host: settings.limits.bandwidth_host,
+        },
+        shared: Shared::new(workers, capacity.allocations.saturating_mul(workers.into())),
         unauthenticated: PrefixBudget {
             per_second: settings.limits.unauthenticated_per_second,
             burst: settings.limits.unauthenticated_burst,

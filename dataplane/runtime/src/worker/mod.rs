@@ -1,11 +1,13 @@
 //! One pinned thread per core: reap, engine, submit.
 
+mod adopted;
 pub mod boot;
 mod error;
 mod handle;
 pub mod listen;
 mod mailbox;
 pub mod media_sockets;
+mod open_relays;
 pub mod preflight;
 mod publish;
 mod real_time;
@@ -36,7 +38,8 @@ use forebay_engine::ShardConfig;
 use forebay_ipc::stats;
 use forebay_media::{Change, Event, Refusal, Report, SessionKey, SubscriptionKey, TrackKey};
 use forebay_turn::{
-    AllocationId, Credentials, Deletion, PeerPolicy, RelayMapping, RelayedAddr, Seeds, Usage,
+    AllocationId, Credentials, Deletion, FiveTuple, PeerPolicy, RelayMapping, RelayedAddr, Seeds,
+    Usage,
 };
 use forebay_wire::clock::Instant;
 
@@ -136,6 +139,16 @@ pub enum WorkerCommand {
         session: SessionKey,
         /// At most 1,500 bytes.
         datagram: Box<[u8]>,
+    },
+    /// The ways to all workers, this one's among them, by index.
+    Neighbours(Arc<[Mailer]>),
+    /// A request that another worker got and this one has to answer; what else
+    /// the client sends shall come here.
+    TakeOver {
+        /// Where it came to.
+        tuple: FiveTuple,
+        /// As received.
+        request: Box<[u8]>,
     },
     /// Leave the loop and end the thread.
     Stop,

@@ -86,6 +86,7 @@ pub(super) struct Gauges {
     pub(super) ports: usize,
     pub(super) ports_free: usize,
     pub(super) relays_ready: usize,
+    pub(super) reserved: usize,
     pub(super) listener_drops: u64,
     pub(super) relay_drops: u64,
     pub(super) media_drops: u64,
@@ -109,6 +110,9 @@ const fn stat_of(reason: DropReason) -> Stat {
         DropReason::PrefixBudget => Stat::DroppedPrefixBudget,
         DropReason::RequestBudget => Stat::DroppedRequestBudget,
         DropReason::BatchFull => Stat::DroppedBatchFull,
+        DropReason::AllocationBandwidth => Stat::DroppedAllocationBandwidth,
+        DropReason::UserBandwidth => Stat::DroppedUserBandwidth,
+        DropReason::HostBandwidth => Stat::DroppedHostBandwidth,
     }
 }
 
@@ -166,12 +170,14 @@ pub(super) fn publish(page: &StatsPage, engine: &Counters, counts: &Counts, gaug
     put(Stat::RelaySends, engine.relay_transmits);
     put(Stat::Requests, engine.requests);
     put(Stat::Answers, engine.answers);
+    put(Stat::RequestsForwarded, engine.forwarded);
     put(Stat::AllocationsCreated, engine.allocations_created);
     put(Stat::AllocationsDeleted, engine.allocations_deleted);
     put(Stat::AllocationsLive, gauges.allocations as u64);
     put(Stat::RelayPorts, gauges.ports as u64);
     put(Stat::RelayPortsFree, gauges.ports_free as u64);
     put(Stat::RelaysReady, gauges.relays_ready as u64);
+    put(Stat::PortsReserved, gauges.reserved as u64);
     for reason in DropReason::ALL {
         put(stat_of(reason), engine.dropped(reason));
     }

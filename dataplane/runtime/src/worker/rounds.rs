@@ -17,6 +17,7 @@ use forebay_sys::ring::{Ring, RingFailed, Wait};
 use forebay_sys::{Errno, clock};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
+use super::handle::Mailer;
 use super::mailbox::Mailbox;
 use super::publish::{Counts, Gauges, publish, publish_media, publish_streams};
 use super::real_time::RealTime;
@@ -69,22 +70,24 @@ pub(super) struct Worker {
     pub(super) streams: Streams,
     pub(super) control: Control,
     pub(super) requests_per_batch: usize,
+    /// Ways to all workers, by index.
+    pub(super) neighbours: Arc<[Mailer]>,
     media_buffers: usize,
     real_time: RealTime,
     survey: Survey,
-    state: Rounds,
+    pub(super) state: Rounds,
 }
 
 /// The part of a worker that only the loop looks at.
-struct Rounds {
+pub(super) struct Rounds {
     reaped: Reaped,
     slots: Vec<RxSlot>,
     /// Buffers of the batch whose sends have not been submitted yet.
     in_use: Vec<u16>,
-    tx: TxBatch,
+    pub(super) tx: TxBatch,
     resend: Resend,
     counts: Counts,
-    now: Now,
+    pub(super) now: Now,
     /// Wall-clock time minus monotonic time, nanoseconds.
     unix_offset: u64,
     housekept: Instant,
@@ -136,6 +139,7 @@ impl Worker {
             real_time,
             survey,
             requests_per_batch,
+            neighbours: Arc::new([]),
             media_buffers,
             state: Rounds {
                 reaped: Reaped::new(media_buffers + request_buffers),
@@ -236,7 +240,7 @@ impl Worker {
         self.end_streams()?;
         let due = now.instant >= self.state.housekept + HOUSEKEEPING;
         if self.state.mail {
-            self.read_mail();
+            self.read_mail()?;
             self.adopt()?;
             self.obey()?;
         }
@@ -245,6 +249,8 @@ impl Worker {
         }
         if due && self.state.dirty {
             self.housekeeping();
+            self.sockets
+                .release(&mut self.ring, &self.shard, now.instant)?;
         }
         Ok(())
     }
@@ -433,6 +439,14 @@ impl Worker {
                     reason,
                     usage,
                 },
+                Command::Forward {
+                    shard,
+                    tuple,
+                    request,
+                } => {
+                    self.forward(shard, tuple, request);
+                    continue;
+                }
                 Command::Media(event) => WorkerReport::Media(event),
                 Command::Dtls {
                     session,
@@ -459,7 +473,7 @@ impl Worker {
     }
 
     /// Carries out what other threads ask for.
-    fn read_mail(&mut self) {
+    fn read_mail(&mut self) -> Result<(), RingFailed> {
         for _ in 0..COMMANDS {
             match self.control.mailbox.take() {
                 Some(WorkerCommand::SetCredentials(credentials)) => {
@@ -487,6 +501,10 @@ impl Worker {
                 Some(WorkerCommand::Dtls { session, datagram }) => {
                     self.shard.send_dtls(session, &datagram, &mut self.state.tx);
                 }
+                Some(WorkerCommand::Neighbours(neighbours)) => self.neighbours = neighbours,
+                Some(WorkerCommand::TakeOver { tuple, request }) => {
+                    self.take_over(&tuple, &request)?;
+                }
                 Some(WorkerCommand::Stop) => self.state.stopping = true,
                 None => {
                     self.state.mail = false;
@@ -495,6 +513,7 @@ impl Worker {
             }
         }
         self.state.dirty = true;
+        Ok(())
     }
 
     /// Goes on with a survey, unless the reader has to catch up first: what it
@@ -530,11 +549,13 @@ impl Worker {
         self.sockets.count_drops();
         let totals = self.sockets.totals();
         let held = self.shard.relays_held();
+        let pairs = self.shard.pairs_held();
         let gauges = Gauges {
             allocations: self.shard.allocations(),
             ports: totals.ports,
             ports_free: totals.free,
-            relays_ready: held.v4 + held.v6,
+            relays_ready: held.v4 + held.v6 + 2 * (pairs.v4 + pairs.v6),
+            reserved: self.shard.reservations(),
             listener_drops: self.sockets.listening.total,
             media_drops: self.sockets.media.total,
             relay_drops: self.sockets.relay_drops,

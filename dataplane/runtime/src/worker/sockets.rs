@@ -8,16 +8,15 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
-use forebay_engine::Shard;
 use forebay_sys::Errno;
 use forebay_sys::buffers::Group;
 use forebay_sys::ring::{Ring, RingFailed};
-use forebay_sys::sockets::{Role, Tuning, drops, open};
-use forebay_turn::{OfferedRelay, RelayMapping, RelayedAddr, SocketId};
+use forebay_sys::sockets::{Tuning, drops};
+use forebay_turn::{RelayMapping, SocketId};
 use forebay_wire::clock::Instant;
 
+use super::adopted::Adopted;
 use super::relay_ports::RelayPorts;
 use super::tag::{GENERATION, Tag};
 use super::transmit::Wildcards;
@@ -27,20 +26,11 @@ pub(super) const fn files(sockets: usize, listeners: usize) -> usize {
     sockets + listeners + 1
 }
 
-/// How long a port that another program has is left alone. Short, because the
-/// other program may be our predecessor, whose ring the kernel is taking apart.
-const ASIDE: Duration = Duration::from_secs(5);
-/// How long no relay is opened after the kernel refused for a reason that does
-/// not depend on the port, or after the shard had enough.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Relays opened between two batches: at about 10 µs each, more would hold up
-/// media for longer than a batch takes.
-const OPENED_PER_ROUND: usize = 32;
 /// Ports set aside that are tried again in one housekeeping.
 const RETRIED: usize = 64;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Free,
     /// Receives, or waits to receive again.
     Open {
@@ -53,22 +43,25 @@ enum State {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slot {
-    state: State,
-    generation: u32,
+pub(super) struct Slot {
+    pub(super) state: State,
+    pub(super) generation: u32,
     /// What SO_RXQ_OVFL said last.
-    dropped: u32,
+    pub(super) dropped: u32,
     /// Which of `locals` it is bound to.
-    local: u16,
-    port: u16,
+    pub(super) local: u16,
+    pub(super) port: u16,
+    /// The listening socket it stands in for: it is connected to one client.
+    pub(super) adopted: Option<SocketId>,
 }
 
-const FREE: Slot = Slot {
+pub(super) const FREE: Slot = Slot {
     state: State::Free,
     generation: 0,
     dropped: 0,
     local: 0,
     port: 0,
+    adopted: None,
 };
 
 /// What a datagram's slot says about it.
@@ -113,25 +106,29 @@ impl Drops {
 }
 
 pub(super) struct Sockets {
-    slots: Vec<Slot>,
-    free_slots: Vec<u32>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) free_slots: Vec<u32>,
     listeners: u32,
     /// Relay sockets have slots at or above this.
     first_relay: u32,
     sockets: u32,
     /// Slots of request sockets start here, behind those of connections.
     first_request: u32,
-    locals: Vec<IpAddr>,
-    relays: Vec<RelayMapping>,
-    ports: Vec<RelayPorts>,
-    random: Random,
-    tuning: Tuning,
-    ready: usize,
+    pub(super) locals: Vec<IpAddr>,
+    pub(super) relays: Vec<RelayMapping>,
+    pub(super) ports: Vec<RelayPorts>,
+    pub(super) random: Random,
+    pub(super) tuning: Tuning,
+    pub(super) ready: usize,
     /// Receives that ended and have to be started again.
     ended: VecDeque<u32>,
-    paused_until: Instant,
+    pub(super) adopted: Adopted,
+    pub(super) listening_addresses: Vec<SocketAddr>,
+    pub(super) paused_until: Instant,
+    /// The same for pairs.
+    pub(super) pairs_paused_until: Instant,
     /// Where the search for a relay address of each family goes on.
-    turn: [usize; 2],
+    pub(super) turn: [usize; 2],
     pub(super) wildcards: Wildcards,
     /// Relays opened since the worker started.
     pub(super) opened: u64,
@@ -143,7 +140,7 @@ pub(super) struct Sockets {
 
 impl Sockets {
     pub(super) fn new(
-        listeners: &[IpAddr],
+        listeners: &[SocketAddr],
         media: &[IpAddr],
         [sockets, streams]: [u32; 2],
         relays: Vec<RelayMapping>,
@@ -154,7 +151,8 @@ impl Sockets {
         let count = listeners.len() as u32;
         let first_relay = count + media.len() as u32;
         let mut locals: Vec<IpAddr> = relays.iter().map(|relay| relay.local).collect();
-        locals.extend(listeners);
+        let listening: Vec<IpAddr> = listeners.iter().map(SocketAddr::ip).collect();
+        locals.extend(&listening);
         locals.extend(media);
         let first_request = sockets + streams;
         let mut slots = vec![FREE; files(first_request as usize, listeners.len())];
@@ -183,9 +181,12 @@ impl Sockets {
             tuning,
             ready,
             ended: VecDeque::with_capacity(sockets as usize + listeners.len()),
+            adopted: Adopted::default(),
+            listening_addresses: listeners.to_vec(),
             paused_until: Instant::default(),
+            pairs_paused_until: Instant::default(),
             turn: [0; 2],
-            wildcards: Wildcards::among(listeners),
+            wildcards: Wildcards::among(&listening),
             opened: 0,
             open_errors: 0,
             listening: Drops::default(),
@@ -221,13 +222,13 @@ impl Sockets {
         if entry.generation != generation || !matches!(entry.state, State::Open { .. }) {
             return None;
         }
-        let socket = if self.is_request(slot) {
-            slot - self.first_request
-        } else {
-            slot
+        let socket = match entry.adopted {
+            Some(listener) => listener,
+            None if self.is_request(slot) => SocketId(slot - self.first_request),
+            None => SocketId(slot),
         };
         Some(Origin {
-            socket: SocketId(socket),
+            socket,
             local: *self.locals.get(usize::from(entry.local))?,
         })
     }
@@ -387,136 +388,6 @@ impl Sockets {
         }
     }
 
-    /// Whether another relay of a family could be opened.
-    fn can_open(&self, v6: bool) -> bool {
-        !self.free_slots.is_empty()
-            && self
-                .relays
-                .iter()
-                .zip(&self.ports)
-                .any(|(relay, ports)| relay.local.is_ipv6() == v6 && ports.free() > 0)
-    }
-
-    /// Relays the shard lacks and could get.
-    fn wanted(&self, shard: &Shard) -> [usize; 2] {
-        let held = shard.relays_held();
-        [(held.v4, false), (held.v6, true)].map(|(held, v6)| {
-            if self.can_open(v6) {
-                self.ready.saturating_sub(held)
-            } else {
-                0
-            }
-        })
-    }
-
-    /// Opens relays until the shard has enough in hand, a bounded number per
-    /// call. Gives the time to go on at, when more are wanted.
-    pub(super) fn refill(
-        &mut self,
-        ring: &mut Ring,
-        shard: &mut Shard,
-        now: Instant,
-    ) -> Result<Option<Instant>, RingFailed> {
-        for _ in 0..OPENED_PER_ROUND {
-            let [v4, v6] = self.wanted(shard);
-            if v4 + v6 == 0 {
-                return Ok(None);
-            }
-            if now < self.paused_until {
-                return Ok(Some(self.paused_until));
-            }
-            self.open_one(ring, shard, v6 > v4, now)?;
-        }
-        Ok((self.wanted(shard) != [0, 0]).then_some(now))
-    }
-
-    /// Requests that may be handled before the next refill: with fewer relays
-    /// in hand than Allocates in a batch, some would be answered 508 although
-    /// ports are left.
-    pub(super) fn requests_covered(&self, shard: &Shard, now: Instant) -> usize {
-        if now < self.paused_until {
-            // Then 508 is the truth.
-            return usize::MAX;
-        }
-        let held = shard.relays_held();
-        let v4 = if self.can_open(false) {
-            held.v4
-        } else {
-            usize::MAX
-        };
-        let v6 = if self.can_open(true) {
-            held.v6
-        } else {
-            usize::MAX
-        };
-        v4.min(v6).max(1)
-    }
-
-    /// Opens one relay socket and offers it, or pauses when there is no point
-    /// in trying the next.
-    fn open_one(
-        &mut self,
-        ring: &mut Ring,
-        shard: &mut Shard,
-        v6: bool,
-        now: Instant,
-    ) -> Result<(), RingFailed> {
-        let count = self.relays.len();
-        let turn = &mut self.turn[usize::from(v6)];
-        let Some(index) = (0..count).map(|step| (*turn + step) % count).find(|index| {
-            self.relays[*index].local.is_ipv6() == v6 && self.ports[*index].free() > 0
-        }) else {
-            return Ok(());
-        };
-        *turn = (index + 1) % count;
-        let Some(slot) = self.free_slots.pop() else {
-            return Ok(());
-        };
-        let Some(port) = self.ports[index].take(self.random.next()) else {
-            self.free_slots.push(slot);
-            return Ok(());
-        };
-        let relay = self.relays[index];
-        let local = SocketAddr::new(relay.local, port);
-        let opened =
-            open(local, Role::Relay, self.tuning).and_then(|socket| ring.install(slot, socket));
-        if let Err(errno) = opened {
-            self.free_slots.push(slot);
-            if errno == Errno::EADDRINUSE {
-                self.ports[index].set_aside(port, now + ASIDE);
-            } else {
-                // Descriptors, memory or the address itself: another port
-                // would fare no better.
-                self.ports[index].give(port);
-                self.open_errors += 1;
-                self.paused_until = now + PAUSE;
-                tracing::debug!(%local, %errno, "cannot open a relay socket");
-            }
-            return Ok(());
-        }
-        let generation = self.slots[slot as usize].generation;
-        self.slots[slot as usize] = Slot {
-            state: State::Open { receiving: true },
-            generation,
-            dropped: 0,
-            local: index as u16,
-            port,
-        };
-        self.receive(ring, slot)?;
-        let offer = OfferedRelay {
-            socket: SocketId(slot),
-            local,
-            relayed: RelayedAddr(SocketAddr::new(relay.public, port)),
-        };
-        if shard.offer_relay(offer).is_err() {
-            // It has as many as it has room for allocations.
-            self.paused_until = now + PAUSE;
-            self.close(ring, SocketId(slot))?;
-        }
-        self.opened += 1;
-        Ok(())
-    }
-
     /// Tries ports again that other programs had.
     pub(super) fn retry_ports(&mut self, now: Instant) {
         for ports in &mut self.ports {
@@ -543,13 +414,13 @@ impl Sockets {
 
 /// Random numbers from the operating system, fetched in blocks.
 #[derive(Debug)]
-struct Random {
+pub(super) struct Random {
     block: [u8; 256],
     left: usize,
 }
 
 impl Random {
-    fn next(&mut self) -> u32 {
+    pub(super) fn next(&mut self) -> u32 {
         if self.left < 4 {
             // Without entropy ports would be predictable but still unique;
             // the call cannot fail once the system has booted.

@@ -172,14 +172,13 @@ fn build(
         .iter()
         .map(|listener| listener.address)
         .collect();
-    let locals: Vec<IpAddr> = listening.iter().map(SocketAddr::ip).collect();
     let media: Vec<IpAddr> = config
         .media
         .iter()
         .map(|media| media.address.ip())
         .collect();
     let mut sockets = Sockets::new(
-        &locals,
+        &listening,
         &media,
         [config.shard.sockets, streams],
         config.relays,

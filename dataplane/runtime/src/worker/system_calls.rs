@@ -17,6 +17,8 @@ allow! {
     SETSOCKOPT: "its buffers, GRO, ECN and drop counter",
     GETSOCKOPT: "drop counters of the listening sockets",
     BIND: "its relay port",
+    CONNECT: "take over a client that another worker is steered",
+    GETSOCKNAME: "which local address that gave",
     CLOSE: "its descriptor, once the file table holds it",
     GETRANDOM: "random relay ports",
     CLOCK_GETTIME: "CPU time of the thread; wall and monotonic time where the vDSO cannot tell them",

@@ -143,6 +143,31 @@ impl Client {
         }
     }
 
+    /// Allocates with these attributes besides, and gives the answer.
+    pub fn allocate_with(&mut self, fill: impl Fn(&mut Builder<'_>)) -> Vec<u8> {
+        self.answer_of(Method::ALLOCATE, |message| {
+            message
+                .push(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
+                .unwrap();
+            fill(message);
+        })
+    }
+
+    /// Makes a request, with a new nonce if need be, that has to be granted.
+    pub fn answer_of(&mut self, method: Method, fill: impl Fn(&mut Builder<'_>)) -> Vec<u8> {
+        for _ in 0..3 {
+            let (code, answer) = self.call(method, &fill);
+            match code {
+                0 => return answer,
+                401 | 438 => {
+                    self.nonce = Message::parse(&answer).unwrap().nonce().unwrap().to_vec();
+                }
+                code => panic!("{method:?} was refused: {code}"),
+            }
+        }
+        panic!("{method:?} was never authentic");
+    }
+
     pub fn allocate(&mut self) -> SocketAddr {
         let family = if self.server.is_ipv6() { 2 } else { 1 };
         self.try_allocate(family).unwrap()

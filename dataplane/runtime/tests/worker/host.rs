@@ -12,7 +12,7 @@ use forebay_runtime::worker::listen::{self, ListenOptions};
 use forebay_runtime::worker::{WorkerCommand, WorkerConfig, WorkerHandle, spawn};
 use forebay_turn::{
     Capacity, Config, Credentials, Lifetimes, PeerPolicy, PrefixBudget, Quota, RelayMapping, Seeds,
-    SocketId, User,
+    Shared, SocketId, User,
 };
 
 pub const REALM: &str = "example.org";
@@ -98,6 +98,10 @@ pub fn turn(allocations: u32) -> Config {
             channels_per_allocation: 16,
         },
         quota: Quota::default(),
+        mobility: false,
+        new_peers: Default::default(),
+        bandwidth: Default::default(),
+        shared: Default::default(),
         unauthenticated: PrefixBudget {
             per_second: 0,
             burst: 0,
@@ -171,8 +175,9 @@ impl Host {
             .unwrap()
         };
         let (v4, v6) = (open("127.0.0.1:0"), open("[::1]:0"));
+        let shared = Shared::new(options.workers as u16, options.allocations);
         let (address_v4, address_v6) = (v4[0].address, v6[0].address);
-        let workers = v4
+        let workers: Vec<WorkerHandle> = v4
             .into_iter()
             .zip(v6)
             .enumerate()
@@ -180,9 +185,16 @@ impl Host {
                 let mut config = config(index, options);
                 config.listeners = vec![v4, v6];
                 config.shard.listeners = 2;
+                config.shard.turn.mobility = true;
+                config.shard.turn.shared = shared.of(index as u16);
                 spawn(config).unwrap()
             })
             .collect();
+        let neighbours: Arc<[_]> = workers.iter().map(WorkerHandle::mailer).collect();
+        for worker in &workers {
+            let told = worker.send(WorkerCommand::Neighbours(Arc::clone(&neighbours)));
+            told.unwrap();
+        }
         Self {
             v4: address_v4,
             v6: address_v6,

@@ -8,6 +8,7 @@ mod flood;
 mod host;
 mod many;
 mod media;
+mod roaming;
 mod start;
 mod stream_client;
 mod streams;

@@ -3,19 +3,67 @@
 use core::time::Duration;
 
 use forebay_wire::NoRoom;
-use forebay_wire::stun::{AddressFamily, AttributeType, Builder, ErrorCode, TRANSPORT_UDP};
+use forebay_wire::clock::Instant;
+use forebay_wire::stun::{
+    AddressFamily, AttributeType, Builder, ErrorCode, Message, TRANSPORT_UDP,
+};
 
+use crate::auth::UserTag;
 use crate::command::{Command, Usage};
+use crate::config::Quota;
 use crate::expiry::grant;
 use crate::ids::FiveTuple;
-use crate::server::Server;
-use crate::tables::{Allocation, Chain, Origin};
+use crate::server::{OfferedRelay, Server};
+use crate::shared::Full;
+use crate::tables::{
+    Allocation, Chain, Mobility, OfferedPair, Origin, Relay, Reservation, ReservationToken,
+};
+use crate::tickets::shard_of;
 
-use super::{RETRANSMISSION, Request, push_address_error};
+use super::{Denied, RETRANSMISSION, Request, push_address_error};
+
+/// How long a reserved port is held (RFC 8656 §7.2 recommends 30 seconds).
+const RESERVATION: Duration = Duration::from_secs(30);
+
+/// What a client asks for.
+enum Wanted {
+    /// Any port of a family.
+    Any { v6: bool },
+    /// An even port.
+    Even { v6: bool },
+    /// An even port, and the next one held.
+    Pair { v6: bool },
+    /// A port of each family.
+    Both { even: bool },
+    /// The port held under a token.
+    Reserved(ReservationToken),
+}
+
+/// What it gets, counted to its account.
+struct Given {
+    relays: [Option<OfferedRelay>; 2],
+    /// The port held.
+    above: Option<OfferedRelay>,
+    refused: Option<(bool, ErrorCode)>,
+    account: u32,
+}
+
+impl Given {
+    fn one(relay: OfferedRelay, account: u32) -> Self {
+        let mut relays = [None; 2];
+        relays[Relay::index(relay.relayed.0.is_ipv6())] = Some(relay);
+        Self {
+            relays,
+            above: None,
+            refused: None,
+            account,
+        }
+    }
+}
 
 impl Server {
     /// The checks of RFC 8656 §7.2 in its order; gives the allocation's slot.
-    pub(super) fn allocate(&mut self, request: &Request<'_, '_>) -> Result<u32, ErrorCode> {
+    pub(super) fn allocate(&mut self, request: &Request<'_, '_>) -> Result<u32, Denied> {
         let (now, message) = (request.now.instant, request.message);
         if let Some(slot) = request.allocation {
             return match self.tables.allocations.get(slot) {
@@ -26,26 +74,111 @@ impl Server {
                 {
                     Ok(slot)
                 }
-                _ => Err(ErrorCode::ALLOCATION_MISMATCH),
+                _ => Err(ErrorCode::ALLOCATION_MISMATCH.into()),
             };
         }
         if message.malformed().is_some() {
-            return Err(ErrorCode::BAD_REQUEST);
+            return Err(ErrorCode::BAD_REQUEST.into());
         }
         match message.requested_transport() {
             Some(TRANSPORT_UDP) => {}
-            Some(_) => return Err(ErrorCode::UNSUPPORTED_TRANSPORT),
-            None => return Err(ErrorCode::BAD_REQUEST),
+            Some(_) => return Err(ErrorCode::UNSUPPORTED_TRANSPORT.into()),
+            None => return Err(ErrorCode::BAD_REQUEST.into()),
         }
-        let additional = match (
+        let mobility = self.asked_mobility(message)?;
+        let wanted = self.wanted(message)?;
+        if let Wanted::Reserved(token) = &wanted
+            && self.is_elsewhere(request.tuple, shard_of(token))
+        {
+            return Err(Denied::Elsewhere(shard_of(token)));
+        }
+        let payer = self.auth.account(request.from.username());
+        let given = self.give(now, payer, wanted)?;
+        let granted = grant(&self.lifetimes, message.lifetime());
+        let expires = now + Duration::from_secs(u64::from(granted));
+        let token = given
+            .above
+            .map(|above| self.reserve(now, payer, given.account, above));
+        let slot = self
+            .tables
+            .add_allocation(Allocation {
+                tuple: *request.tuple,
+                next: None,
+                relays: given.relays.map(|relay| {
+                    relay.map(|relay| Relay {
+                        socket: relay.socket,
+                        relayed: relay.relayed.0,
+                        expires,
+                    })
+                }),
+                expires,
+                key: request.from.key().clone(),
+                user: request.from.user(),
+                account: given.account,
+                peers_paced: Instant::default(),
+                mobility,
+                origin: Origin {
+                    transaction: message.transaction_id(),
+                    at: now,
+                    granted,
+                    refused: given.refused,
+                    token: token.flatten(),
+                },
+                usage: Usage::default(),
+                permissions: Chain::EMPTY,
+                channels: Chain::EMPTY,
+            })
+            .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
+        self.bandwidth.forget(slot);
+        if let Some(relay) = given.relays.into_iter().flatten().next() {
+            self.commands.push_back(Command::Created {
+                allocation: self.id(slot),
+                tuple: *request.tuple,
+                relayed: relay.relayed,
+                local: relay.local,
+                username: String::from_utf8_lossy(request.from.username()).into(),
+            });
+        }
+        self.arm_allocation(now, slot);
+        Ok(slot)
+    }
+
+    /// An empty MOBILITY-TICKET asks for one (RFC 8016 §3.1).
+    fn asked_mobility(&self, message: &Message<'_>) -> Result<Mobility, ErrorCode> {
+        match message.get(AttributeType::MOBILITY_TICKET) {
+            None => Ok(Mobility::Fixed),
+            Some(_) if !self.mobility => Err(ErrorCode::MOBILITY_FORBIDDEN),
+            Some([]) => Ok(Mobility::Mobile {
+                serial: 0,
+                moved_by: None,
+            }),
+            Some(_) => Err(ErrorCode::BAD_REQUEST),
+        }
+    }
+
+    fn wanted(&self, message: &Message<'_>) -> Result<Wanted, ErrorCode> {
+        let (family, additional, even) = (
             message.requested_address_family(),
             message.additional_address_family(),
-        ) {
-            (None, Some(AddressFamily::V6)) => true,
-            (_, Some(_)) => return Err(ErrorCode::BAD_REQUEST),
-            (_, None) => false,
-        };
-        let v6 = match message.requested_address_family() {
+            message.even_port(),
+        );
+        if let Some(token) = message.reservation_token() {
+            return if (family, additional, even) == (None, None, None) {
+                Ok(Wanted::Reserved(*token))
+            } else {
+                Err(ErrorCode::BAD_REQUEST)
+            };
+        }
+        match (family, additional, even) {
+            (None, Some(AddressFamily::V6), None | Some(false)) => {
+                return Ok(Wanted::Both {
+                    even: even.is_some(),
+                });
+            }
+            (_, Some(_), _) => return Err(ErrorCode::BAD_REQUEST),
+            _ => {}
+        }
+        let v6 = match family {
             None | Some(AddressFamily::V4) => false,
             Some(AddressFamily::V6) => true,
             Some(AddressFamily::Other(_)) => return Err(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED),
@@ -53,78 +186,175 @@ impl Server {
         if !self.has_relays_of(v6) {
             return Err(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
         }
-        let payer = self.auth.account(request.from.username());
-        if self
-            .quota
-            .allocations_per_user
-            .is_some_and(|most| self.accounts.held(payer) >= most)
-        {
-            return Err(ErrorCode::ALLOCATION_QUOTA_REACHED);
-        }
-        if self.draining || self.tables.allocations.room() == 0 {
+        Ok(match even {
+            None => Wanted::Any { v6 },
+            Some(false) => Wanted::Even { v6 },
+            Some(true) => Wanted::Pair { v6 },
+        })
+    }
+
+    /// Takes what is wanted from the relays in hand and counts it.
+    fn give(&mut self, now: Instant, payer: UserTag, wanted: Wanted) -> Result<Given, ErrorCode> {
+        if self.draining {
             return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
-        // Reserving the next higher port too is not offered.
-        let relay = match message.even_port() {
-            None => self.relays.take(v6),
-            Some(false) => self.relays.take_even(v6),
-            Some(true) => None,
+        let mut lacks = [None; 2];
+        let (mut count, slots) = match wanted {
+            Wanted::Any { .. } | Wanted::Even { .. } => (1, 1),
+            Wanted::Pair { .. } => (2, 2),
+            Wanted::Both { even } => {
+                lacks = [false, true].map(|v6| self.lacks(v6, even));
+                (lacks.iter().filter(|lack| lack.is_none()).count() as u32, 1)
+            }
+            Wanted::Reserved(token) => {
+                return self
+                    .claim(now, payer, &token)
+                    .ok_or(ErrorCode::INSUFFICIENT_CAPACITY);
+            }
+        };
+        // Told before exhaustion, as who has reached it should not try again.
+        let account = match self.open_account(payer, count) {
+            Err(code) if matches!(wanted, Wanted::Both { .. }) && count == 2 => {
+                lacks[Relay::index(true)] = Some(code);
+                count = 1;
+                self.open_account(payer, count)
+            }
+            account => account,
+        }?;
+        let given = if self.room() < slots {
+            None
+        } else {
+            match wanted {
+                Wanted::Any { v6 } => self.relays.take(v6).map(|relay| Given::one(relay, account)),
+                Wanted::Even { v6 } => self
+                    .relays
+                    .take_even(v6)
+                    .map(|relay| Given::one(relay, account)),
+                Wanted::Pair { v6 } => self.take_pair(v6).map(|pair| Given {
+                    above: Some(pair.odd),
+                    ..Given::one(pair.even, account)
+                }),
+                Wanted::Both { even } => self.take_both(lacks, even, account),
+                Wanted::Reserved(_) => None,
+            }
+        };
+        if given.is_none() {
+            self.close_account(account, count);
         }
-        .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        let account = self
-            .accounts
-            .open(payer)
-            .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        let granted = grant(&self.lifetimes, message.lifetime());
-        let slot = self
-            .tables
-            .add_allocation(Allocation {
-                tuple: *request.tuple,
-                relay: relay.socket,
-                relayed: relay.relayed.0,
-                expires: now + Duration::from_secs(u64::from(granted)),
-                key: request.from.key().clone(),
-                user: request.from.user(),
-                account,
-                origin: Origin {
-                    transaction: message.transaction_id(),
-                    at: now,
-                    granted,
-                    additional_refused: additional,
-                },
-                usage: Usage::default(),
-                permissions: Chain::EMPTY,
-                channels: Chain::EMPTY,
-            })
-            .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
-        self.commands.push_back(Command::Created {
-            allocation: self.id(slot),
-            tuple: *request.tuple,
-            relayed: relay.relayed,
-            local: relay.local,
-            username: String::from_utf8_lossy(request.from.username()).into(),
-        });
-        self.arm_allocation(now, slot);
-        Ok(slot)
+        given.ok_or(ErrorCode::INSUFFICIENT_CAPACITY)
+    }
+
+    fn take_pair(&mut self, v6: bool) -> Option<OfferedPair> {
+        match self.reservations.slots.room() {
+            0 => None,
+            _ => self.relays.take_pair(v6),
+        }
+    }
+
+    /// One relay of each family that `lacks` nothing; one of both must be.
+    fn take_both(
+        &mut self,
+        lacks: [Option<ErrorCode>; 2],
+        even: bool,
+        account: u32,
+    ) -> Option<Given> {
+        let refused = match lacks {
+            [None, None] => None,
+            [None, Some(code)] => Some((true, code)),
+            [Some(code), None] => Some((false, code)),
+            [Some(_), Some(_)] => return None,
+        };
+        let mut take = |v6| match lacks[Relay::index(v6)] {
+            None if even => self.relays.take_even(v6),
+            None => self.relays.take(v6),
+            Some(_) => None,
+        };
+        Some(Given {
+            relays: [take(false), take(true)],
+            above: None,
+            refused,
+            account,
+        })
+    }
+
+    /// Why there is no relay of a family to be had (RFC 8656 §7.2).
+    fn lacks(&self, v6: bool, even: bool) -> Option<ErrorCode> {
+        if !self.has_relays_of(v6) {
+            Some(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)
+        } else if !self.relays.has(v6, even) {
+            Some(ErrorCode::INSUFFICIENT_CAPACITY)
+        } else {
+            None
+        }
+    }
+
+    fn open_account(&mut self, payer: UserTag, count: u32) -> Result<u32, ErrorCode> {
+        let Quota {
+            allocations_per_user,
+            allocations,
+        } = self.quota;
+        let opened = self
+            .shared
+            .accounts()
+            .open(payer, count, allocations_per_user, allocations);
+        match opened {
+            Ok(account) => {
+                self.counted += u64::from(count);
+                Ok(account)
+            }
+            Err(Full::User) => Err(ErrorCode::ALLOCATION_QUOTA_REACHED),
+            Err(Full::Host) => Err(ErrorCode::INSUFFICIENT_CAPACITY),
+        }
+    }
+
+    /// Holds a port, which is counted already, and gives its token.
+    fn reserve(
+        &mut self,
+        now: Instant,
+        payer: UserTag,
+        account: u32,
+        relay: OfferedRelay,
+    ) -> Option<ReservationToken> {
+        let mut token = self.tickets.token(self.shared.shard());
+        while self.reservations.find(&token).is_some() {
+            token = self.tickets.token(self.shared.shard());
+        }
+        let slot = self.reservations.add(Reservation {
+            token,
+            relay,
+            user: payer,
+            account,
+            expires: now + RESERVATION,
+        })?;
+        self.arm_reservation(slot);
+        Some(token)
+    }
+
+    /// The port held under a token, for the user it is held for.
+    fn claim(&mut self, now: Instant, payer: UserTag, token: &ReservationToken) -> Option<Given> {
+        let slot = self.reservations.find(token)?;
+        let held = self.reservations.slots.get(slot)?;
+        if held.user != payer || held.expires <= now {
+            return None;
+        }
+        let held = self.reservations.remove(slot)?;
+        Some(Given::one(held.relay, held.account))
     }
 
     /// Whether this host has relays of the family at all. While none of either
     /// family is known, both count as merely exhausted.
     fn has_relays_of(&self, v6: bool) -> bool {
-        let seen = self.relays.seen();
         let configured = |v6| {
             self.policy
                 .relays
                 .iter()
                 .any(|relay| relay.public.is_ipv6() == v6)
         };
-        let has = |v6| configured(v6) || if v6 { seen.v6 } else { seen.v4 };
+        let has = |v6| configured(v6) || self.relays.has_seen(v6);
         has(v6) || !has(!v6)
     }
 
     /// The attributes of the success answer, the same for a retransmission.
-    /// An additional IPv6 address, which we never give, is refused as RFC 8656
-    /// §7.2 wants it while the IPv4 one is granted.
     pub(super) fn describe(
         &self,
         slot: u32,
@@ -134,12 +364,21 @@ impl Server {
         let Some(allocation) = self.tables.allocations.get(slot) else {
             return Ok(());
         };
-        answer.push_xor_address(AttributeType::XOR_RELAYED_ADDRESS, allocation.relayed)?;
-        answer.push_u32(AttributeType::LIFETIME, allocation.origin.granted)?;
-        answer.push_xor_address(AttributeType::XOR_MAPPED_ADDRESS, tuple.client.0)?;
-        if allocation.origin.additional_refused {
-            push_address_error(answer, ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED)?;
+        for relay in allocation.relays.iter().flatten() {
+            answer.push_xor_address(AttributeType::XOR_RELAYED_ADDRESS, relay.relayed)?;
         }
-        Ok(())
+        let origin = &allocation.origin;
+        answer.push_u32(AttributeType::LIFETIME, origin.granted)?;
+        answer.push_xor_address(AttributeType::XOR_MAPPED_ADDRESS, tuple.client.0)?;
+        if let Some(token) = &origin.token {
+            answer.push(AttributeType::RESERVATION_TOKEN, token)?;
+        }
+        if let Some((v6, code)) = origin.refused {
+            push_address_error(answer, v6, code)?;
+        }
+        match self.current_ticket(slot) {
+            Some(ticket) => answer.push(AttributeType::MOBILITY_TICKET, &ticket),
+            None => Ok(()),
+        }
     }
 }

@@ -7,20 +7,20 @@ use forebay_wire::stun::{AttributeType, Class, ErrorCode, Message};
 use crate::ids::FiveTuple;
 use crate::server::Server;
 
-use super::unknown_attributes;
+use super::{Handled, unknown_attributes};
 
 impl Server {
     /// Needs no credentials and ignores them; every answer is paid for by the
-    /// source prefix. `None` when it cannot pay.
+    /// source prefix.
     pub(super) fn binding(
         &mut self,
         now: Now,
         tuple: &FiveTuple,
         message: &Message<'_>,
         answer: &mut [u8],
-    ) -> Result<Option<usize>, NoRoom> {
+    ) -> Result<Handled, NoRoom> {
         if !self.auth.pay(now, tuple.client) {
-            return Ok(None);
+            return Ok(Handled::Unpaid);
         }
         let mut unknown = unknown_attributes(message).peekable();
         if unknown.peek().is_some() {
@@ -30,12 +30,12 @@ impl Server {
                     answer.push_error_code(ErrorCode::UNKNOWN_ATTRIBUTE, "")?;
                     answer.push_unknown_attributes(unknown)
                 })
-                .map(Some);
+                .map(Handled::Answered);
         }
         self.style
             .plain(answer, message, Class::Success, |answer| {
                 answer.push_xor_address(AttributeType::XOR_MAPPED_ADDRESS, tuple.client.0)
             })
-            .map(Some)
+            .map(Handled::Answered)
     }
 }

@@ -29,7 +29,7 @@ impl Server {
         let Some(allocation) = self.tables.allocations.get(slot) else {
             return Err(ErrorCode::ALLOCATION_MISMATCH);
         };
-        if allocation.relayed.is_ipv6() != peer.is_ipv6() {
+        if allocation.relay(peer.is_ipv6()).is_none() {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
         let full = allocation.channels.len >= u32::from(self.limits.channels_per_allocation);
@@ -49,6 +49,9 @@ impl Server {
                 }
                 let permission = match self.tables.permission_of(slot, peer.ip()) {
                     Some(permission) => permission,
+                    None if !self.may_open(request.now.instant, slot, 1) => {
+                        return Err(ErrorCode::INSUFFICIENT_CAPACITY);
+                    }
                     None => self
                         .install(slot, peer.ip(), reach)
                         .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?,

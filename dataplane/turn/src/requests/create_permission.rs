@@ -20,12 +20,10 @@ impl Server {
         if request.message.malformed().is_some() || peers.clone().next().is_none() {
             return Err(ErrorCode::BAD_REQUEST);
         }
-        let v6 = self
-            .tables
-            .allocations
-            .get(slot)
-            .is_some_and(|found| found.relayed.is_ipv6());
-        if peers.clone().any(|peer| peer.is_ipv6() != v6) {
+        if peers
+            .clone()
+            .any(|peer| !self.relays_to(slot, peer.is_ipv6()))
+        {
             return Err(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH);
         }
         // What is installed has passed the policy already.
@@ -36,6 +34,13 @@ impl Server {
             .any(|peer| missing(&self.tables, &peer) && self.policy.reach(peer.ip()).is_err())
         {
             return Err(ErrorCode::FORBIDDEN);
+        }
+        let new = peers
+            .clone()
+            .filter(|peer| missing(&self.tables, peer))
+            .count();
+        if !self.may_open(request.now.instant, slot, new as u32) {
+            return Err(ErrorCode::INSUFFICIENT_CAPACITY);
         }
         let before = self.permissions_of(slot);
         for peer in peers.clone() {
@@ -56,6 +61,31 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Whether an allocation has a relayed address of the family.
+    pub(super) fn relays_to(&self, allocation: u32, v6: bool) -> bool {
+        self.tables
+            .allocations
+            .get(allocation)
+            .is_some_and(|found| found.relay(v6).is_some())
+    }
+
+    /// Whether an allocation, and its user, may have so many new permissions by
+    /// now.
+    pub(super) fn may_open(&mut self, now: Instant, allocation: u32, new: u32) -> bool {
+        let Some(found) = self.tables.allocations.get_mut(allocation) else {
+            return false;
+        };
+        let [own, user] = self.new_peers;
+        if new == 0 {
+            return true;
+        }
+        own.is_none_or(|pace| pace.take(now, &mut found.peers_paced, new))
+            && user.is_none_or(|pace| {
+                let account = self.shared.accounts().pace(found.account);
+                account.is_none_or(|account| pace.take_shared(now, &account.peers, new))
+            })
     }
 
     fn permissions_of(&self, allocation: u32) -> u32 {

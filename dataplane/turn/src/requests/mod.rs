@@ -4,6 +4,7 @@ mod allocate;
 mod binding;
 mod channel_bind;
 mod create_permission;
+mod mobility;
 mod refresh;
 
 use core::time::Duration;
@@ -14,10 +15,11 @@ use forebay_wire::stun::{AttributeType, Builder, Class, ErrorCode, Fingerprint, 
 
 use crate::answer::reason;
 use crate::auth::{Authenticated, Known, Rejected};
-use crate::command::Deletion;
 use crate::ids::FiveTuple;
 use crate::server::{Outcome, Server};
 use crate::verdict::Refusal;
+
+use refresh::Refreshed;
 
 /// How long a request may be repeated with the same transaction id (RFC 8489
 /// §6.3.1).
@@ -33,7 +35,8 @@ struct Request<'r, 'm> {
     tuple: &'r FiveTuple,
     message: &'r Message<'m>,
     from: Authenticated<'m>,
-    /// Slot of the allocation on its five-tuple.
+    /// Slot of the allocation on its five-tuple, or of the one whose client has
+    /// moved there.
     allocation: Option<u32>,
 }
 
@@ -41,10 +44,34 @@ struct Request<'r, 'm> {
 enum Granted {
     /// Allocate; the allocation's slot.
     Allocated(u32),
-    /// Refresh; the lifetime in seconds.
-    Refreshed(u32),
+    /// Refresh.
+    Refreshed(Refreshed),
     /// CreatePermission, ChannelBind.
     Done,
+}
+
+/// Why a request is not granted.
+enum Denied {
+    /// Answer with this code.
+    With(ErrorCode),
+    /// Another shard decides.
+    Elsewhere(u16),
+}
+
+impl From<ErrorCode> for Denied {
+    fn from(code: ErrorCode) -> Self {
+        Self::With(code)
+    }
+}
+
+/// What a request comes to.
+enum Handled {
+    /// The answer has so many bytes.
+    Answered(usize),
+    /// The source prefix cannot pay for an answer.
+    Unpaid,
+    /// Another shard's.
+    Elsewhere(u16),
 }
 
 impl Server {
@@ -70,7 +97,7 @@ impl Server {
         if answer.len() < Self::MAX_ANSWER || !self.has_room_for_commands() {
             return Outcome::Silent(Refusal::NoRoom);
         }
-        let written = match message.method() {
+        let handled = match message.method() {
             Method::BINDING => self.binding(now, tuple, &message, answer),
             Method::ALLOCATE
             | Method::REFRESH
@@ -78,9 +105,10 @@ impl Server {
             | Method::CHANNEL_BIND => self.authenticate(now, tuple, &message, answer),
             _ => return Outcome::Silent(Refusal::Unexpected),
         };
-        match written {
-            Ok(Some(len)) => Outcome::Reply(len),
-            Ok(None) => Outcome::Silent(Refusal::PrefixBudget),
+        match handled {
+            Ok(Handled::Answered(len)) => Outcome::Reply(len),
+            Ok(Handled::Unpaid) => Outcome::Silent(Refusal::PrefixBudget),
+            Ok(Handled::Elsewhere(shard)) => Outcome::Elsewhere(shard),
             Err(NoRoom) => Outcome::Silent(Refusal::NoRoom),
         }
     }
@@ -91,20 +119,35 @@ impl Server {
         tuple: &FiveTuple,
         message: &Message<'_>,
         answer: &mut [u8],
-    ) -> Result<Option<usize>, NoRoom> {
-        let mut allocation = self.tables.allocation_of(tuple);
-        if let Some(slot) = allocation
-            && self
+    ) -> Result<Handled, NoRoom> {
+        // Timers are a little late.
+        let allocation = self
+            .tables
+            .allocation_of(tuple)
+            .filter(|&slot| self.outlives(now.instant, slot));
+        let next = match allocation {
+            None => self
                 .tables
-                .allocations
-                .get(slot)
-                .is_none_or(|found| found.expires <= now.instant)
+                .allocation_moving_to(tuple)
+                .filter(|&slot| self.outlives(now.instant, slot)),
+            Some(_) => None,
+        };
+        let ticket = self.ticket(message);
+        let here = allocation.or(next);
+        let ticketed = match ticket {
+            // Made with our key: worth passing on without asking who sent it.
+            Some(ticket) if here.is_none() && self.is_elsewhere(tuple, ticket.shard) => {
+                return Ok(Handled::Elsewhere(ticket.shard));
+            }
+            Some(ticket) => self
+                .mobile(&ticket)
+                .filter(|&slot| self.outlives(now.instant, slot)),
+            None => None,
+        };
+        let known = match here
+            .or(ticketed)
+            .and_then(|slot| self.tables.allocations.get(slot))
         {
-            // Its timer is a little late.
-            self.end(slot, Deletion::Expired);
-            allocation = None;
-        }
-        let known = match allocation.and_then(|slot| self.tables.allocations.get(slot)) {
             Some(found) => Some(Known {
                 user: found.user,
                 key: &found.key,
@@ -123,22 +166,43 @@ impl Server {
         };
         let from = match self.auth.check(now, tuple.client, message, known) {
             Ok(from) => from,
-            Err(Rejected::OverBudget) => return Ok(None),
+            Err(Rejected::OverBudget) => return Ok(Handled::Unpaid),
             Err(Rejected::Answer(code)) => {
-                return self.challenge(now, tuple, message, code, answer).map(Some);
+                return self
+                    .challenge(now, tuple, message, code, answer)
+                    .map(Handled::Answered);
             }
         };
+        // Whatever its client sends from where it has moved to shows that it
+        // is there, but for another copy of the request that moved it.
+        if let Some(slot) = next
+            && ticket.is_none()
+            && self
+                .tables
+                .allocations
+                .get(slot)
+                .is_some_and(|found| found.user == from.user())
+        {
+            self.tables.complete_move(slot);
+        }
         self.perform(
             Request {
                 now,
                 tuple,
                 message,
                 from,
-                allocation,
+                allocation: here,
             },
             answer,
         )
-        .map(Some)
+    }
+
+    /// Whether another shard is to decide. What comes over a connection cannot
+    /// be given to another.
+    fn is_elsewhere(&self, tuple: &FiveTuple, shard: u16) -> bool {
+        shard != self.shared.shard()
+            && shard < self.shared.shards()
+            && tuple.socket < self.first_stream
     }
 
     /// Answers a request that is not authentic, in as few bytes as can be.
@@ -163,25 +227,32 @@ impl Server {
         })
     }
 
-    fn perform(&mut self, request: Request<'_, '_>, answer: &mut [u8]) -> Result<usize, NoRoom> {
+    fn perform(&mut self, request: Request<'_, '_>, answer: &mut [u8]) -> Result<Handled, NoRoom> {
         let mut unknown = unknown_attributes(request.message).peekable();
         if unknown.peek().is_some() {
-            return self.style.authenticated(
-                answer,
-                request.message,
-                Class::Error,
-                request.from.key(),
-                |answer| {
-                    answer.push_error_code(
-                        ErrorCode::UNKNOWN_ATTRIBUTE,
-                        reason(ErrorCode::UNKNOWN_ATTRIBUTE),
-                    )?;
-                    answer.push_unknown_attributes(unknown)
-                },
-            );
+            return self
+                .style
+                .authenticated(
+                    answer,
+                    request.message,
+                    Class::Error,
+                    request.from.key(),
+                    |answer| {
+                        answer.push_error_code(
+                            ErrorCode::UNKNOWN_ATTRIBUTE,
+                            reason(ErrorCode::UNKNOWN_ATTRIBUTE),
+                        )?;
+                        answer.push_unknown_attributes(unknown)
+                    },
+                )
+                .map(Handled::Answered);
         }
         let result = match request.message.method() {
-            Method::ALLOCATE => self.allocate(&request).map(Granted::Allocated),
+            Method::ALLOCATE => match self.allocate(&request) {
+                Err(Denied::Elsewhere(shard)) => return Ok(Handled::Elsewhere(shard)),
+                Err(Denied::With(code)) => Err(code),
+                Ok(slot) => Ok(Granted::Allocated(slot)),
+            },
             Method::REFRESH => self.refresh(&request).map(Granted::Refreshed),
             Method::CREATE_PERMISSION => self.create_permission(&request).map(|()| Granted::Done),
             _ => self.channel_bind(&request).map(|()| Granted::Done),
@@ -191,20 +262,20 @@ impl Server {
         } else {
             Class::Error
         };
-        self.style.authenticated(
-            answer,
-            request.message,
-            class,
-            request.from.key(),
-            |answer| match result {
-                Ok(Granted::Allocated(slot)) => self.describe(slot, request.tuple, answer),
-                Ok(Granted::Refreshed(lifetime)) => {
-                    answer.push_u32(AttributeType::LIFETIME, lifetime)
-                }
-                Ok(Granted::Done) => Ok(()),
-                Err(code) => answer.push_error_code(code, reason(code)),
-            },
-        )
+        self.style
+            .authenticated(
+                answer,
+                request.message,
+                class,
+                request.from.key(),
+                |answer| match result {
+                    Ok(Granted::Allocated(slot)) => self.describe(slot, request.tuple, answer),
+                    Ok(Granted::Refreshed(refreshed)) => refreshed.describe(answer),
+                    Ok(Granted::Done) => Ok(()),
+                    Err(code) => answer.push_error_code(code, reason(code)),
+                },
+            )
+            .map(Handled::Answered)
     }
 
     /// The allocation a request other than Allocate concerns, which has to be
@@ -225,8 +296,7 @@ fn unknown_attributes(message: &Message<'_>) -> impl Iterator<Item = AttributeTy
 }
 
 /// Attributes we know, whether or not the method at hand uses them. Among
-/// those we do not: RESERVATION-TOKEN, DONT-FRAGMENT, USERHASH and
-/// PASSWORD-ALGORITHM.
+/// those we do not: DONT-FRAGMENT, USERHASH and PASSWORD-ALGORITHM.
 fn understood(kind: AttributeType) -> bool {
     matches!(
         kind,
@@ -245,14 +315,20 @@ fn understood(kind: AttributeType) -> bool {
             | AttributeType::EVEN_PORT
             | AttributeType::REQUESTED_TRANSPORT
             | AttributeType::XOR_MAPPED_ADDRESS
+            | AttributeType::RESERVATION_TOKEN
     )
 }
 
-/// Adds ADDRESS-ERROR-CODE (RFC 8656 §18.12) for IPv6.
-fn push_address_error(answer: &mut Builder<'_>, code: ErrorCode) -> Result<(), NoRoom> {
+/// Adds ADDRESS-ERROR-CODE (RFC 8656 §18.12) for a family.
+fn push_address_error(answer: &mut Builder<'_>, v6: bool, code: ErrorCode) -> Result<(), NoRoom> {
     let number = code.get();
     answer.push(
         AttributeType::ADDRESS_ERROR_CODE,
-        &[2, 0, (number / 100) as u8, (number % 100) as u8],
+        &[
+            if v6 { 2 } else { 1 },
+            0,
+            (number / 100) as u8,
+            (number % 100) as u8,
+        ],
     )
 }

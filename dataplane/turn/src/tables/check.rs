@@ -1,18 +1,45 @@
 //! The tables' own invariants.
 
 use super::slab::{NONE, Slab};
-use super::{Chain, Link, Tables};
+use super::{Chain, Link, Relay, Tables};
 
 impl Tables {
     /// Verifies that slots, indices and lists agree.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         let (mut permissions, mut channels) = (0, 0);
+        let (mut relays, mut moving) = (0, 0);
         for (slot, allocation) in taken(&self.allocations) {
             if self.allocation_of(&allocation.tuple) != Some(slot) {
                 return Err("a five-tuple does not lead to its allocation");
             }
-            if self.allocation_behind(allocation.relay) != Some(slot) {
-                return Err("a relay does not lead to its allocation");
+            for (index, relay) in allocation.relays.iter().enumerate() {
+                let Some(relay) = relay else { continue };
+                if self.allocation_behind(relay.socket) != Some(slot) {
+                    return Err("a relay does not lead to its allocation");
+                }
+                if Relay::index(relay.relayed.is_ipv6()) != index {
+                    return Err("a relay stands in the other family's place");
+                }
+            }
+            if allocation.width() == 0 {
+                return Err("an allocation has no relay");
+            }
+            if allocation
+                .relays
+                .iter()
+                .flatten()
+                .map(|relay| relay.expires)
+                .max()
+                != Some(allocation.expires)
+            {
+                return Err("an allocation does not expire with its last relay");
+            }
+            relays += allocation.width();
+            if let Some(next) = &allocation.next {
+                moving += 1;
+                if self.allocation_moving_to(next) != Some(slot) {
+                    return Err("a new five-tuple does not lead to its allocation");
+                }
             }
             permissions += walk(allocation.permissions, |at| {
                 let found = self.permissions.get(at)?;
@@ -26,14 +53,18 @@ impl Tables {
         if (permissions, channels) != (self.permissions.len(), self.channels.len()) {
             return Err("a permission or a channel is on no list");
         }
-        let relays = self.by_relay.iter().filter(|&&slot| slot != NONE);
-        if relays.count() != self.allocations.len() {
+        let known = self.by_relay.iter().filter(|&&slot| slot != NONE);
+        if known.count() != relays {
             return Err("a relay leads to no allocation");
         }
         let mut bound = 0;
         for (slot, permission) in taken(&self.permissions) {
             if self.permission_of(permission.allocation, permission.ip) != Some(slot) {
                 return Err("an address does not lead to its permission");
+            }
+            let owner = self.allocations.get(permission.allocation);
+            if owner.is_none_or(|owner| owner.relay(permission.ip.is_ipv6()).is_none()) {
+                return Err("a permission is for a family without a relay");
             }
             bound += permission.channels as usize;
         }
@@ -56,6 +87,7 @@ impl Tables {
         }
         let entries = [
             (self.by_tuple.len(), self.allocations.len()),
+            (self.by_next.len(), moving),
             (self.by_permitted.len(), self.permissions.len()),
             (self.by_number.len(), self.channels.len()),
             (self.by_peer.len(), self.channels.len()),

@@ -3,32 +3,80 @@
 use core::net::{IpAddr, SocketAddr};
 
 use forebay_wire::clock::Instant;
-use forebay_wire::stun::TransactionId;
+use forebay_wire::stun::{ErrorCode, TransactionId};
 
 use crate::auth::{Key, UserTag};
 use crate::command::Usage;
 use crate::ids::{ChannelNumber, FiveTuple, SocketId};
 use crate::policy::Reach;
+use crate::server::OfferedRelay;
 
 use super::slab::NONE;
 
 /// An allocation (RFC 8656 §3.2).
 pub(crate) struct Allocation {
     pub(crate) tuple: FiveTuple,
-    pub(crate) relay: SocketId,
-    pub(crate) relayed: SocketAddr,
+    /// Where its client has moved to, until that is used (RFC 8016 §3.2).
+    pub(crate) next: Option<FiveTuple>,
+    /// Its relayed addresses: at [`v4`](Relay::index) and at v6; at least one.
+    pub(crate) relays: [Option<Relay>; 2],
+    /// When the last of them expires.
     pub(crate) expires: Instant,
     /// Authenticates later requests of the same user, whatever has become of
     /// the secret.
     pub(crate) key: Key,
     pub(crate) user: UserTag,
-    /// Slot of the user's account.
+    /// Cell of the user's account.
     pub(crate) account: u32,
+    /// Of new permissions.
+    pub(crate) peers_paced: Instant,
+    pub(crate) mobility: Mobility,
     /// The request that made it, to answer its retransmissions.
     pub(crate) origin: Origin,
     pub(crate) usage: Usage,
     pub(crate) permissions: Chain,
     pub(crate) channels: Chain,
+}
+
+/// One relayed transport address of an allocation.
+pub(crate) struct Relay {
+    pub(crate) socket: SocketId,
+    pub(crate) relayed: SocketAddr,
+    pub(crate) expires: Instant,
+}
+
+impl Relay {
+    /// The place of an address family within [`Allocation::relays`].
+    #[inline]
+    pub(crate) const fn index(v6: bool) -> usize {
+        v6 as usize
+    }
+}
+
+impl Allocation {
+    /// The relayed address of a family.
+    #[inline]
+    pub(crate) fn relay(&self, v6: bool) -> Option<&Relay> {
+        self.relays[Relay::index(v6)].as_ref()
+    }
+
+    /// How many relayed addresses it has.
+    pub(crate) fn width(&self) -> usize {
+        self.relays.iter().flatten().count()
+    }
+}
+
+/// Whether and how often an allocation may move to another five-tuple (RFC
+/// 8016).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mobility {
+    Fixed,
+    /// Was given tickets; `serial` is the last one's.
+    Mobile {
+        serial: u16,
+        /// The Refresh that moved it last.
+        moved_by: Option<TransactionId>,
+    },
 }
 
 /// The Allocate request an allocation came from.
@@ -37,8 +85,24 @@ pub(crate) struct Origin {
     pub(crate) at: Instant,
     /// LIFETIME answered, seconds.
     pub(crate) granted: u32,
-    /// Whether an additional address family was asked for and refused.
-    pub(crate) additional_refused: bool,
+    /// The family that was asked for besides and could not be given, and why.
+    pub(crate) refused: Option<(bool, ErrorCode)>,
+    /// Of the port above, held for a second allocation.
+    pub(crate) token: Option<ReservationToken>,
+}
+
+/// Names a reserved port.
+pub(crate) type ReservationToken = [u8; 8];
+
+/// The port above an even one, held for its user's next allocation (RFC 8656
+/// §7.2).
+pub(crate) struct Reservation {
+    pub(crate) token: ReservationToken,
+    pub(crate) relay: OfferedRelay,
+    pub(crate) user: UserTag,
+    /// Cell of the user's account, which counts it.
+    pub(crate) account: u32,
+    pub(crate) expires: Instant,
 }
 
 /// A permission (RFC 8656 §9). Stays in its slot, expired, for as long as a

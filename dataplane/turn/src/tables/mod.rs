@@ -2,22 +2,25 @@
 //! the indices that find them. Keeps slots, indices and lists consistent;
 //! knows nothing of time, requests or policy.
 
-mod accounts;
 mod check;
 mod deletions;
 mod entries;
 mod index;
 mod relay_pool;
+mod reservations;
 mod slab;
 
 use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
-pub(crate) use accounts::Accounts;
 pub(crate) use deletions::{Deletions, Gone};
-pub(crate) use entries::{Allocation, Chain, Channel, Link, Origin, Permission};
+pub(crate) use entries::{
+    Allocation, Chain, Channel, Link, Mobility, Origin, Permission, Relay, Reservation,
+    ReservationToken,
+};
 pub(crate) use index::{Keyed, feed_ip};
-pub(crate) use relay_pool::RelayPool;
+pub(crate) use relay_pool::{OfferedPair, RelayPool};
+pub(crate) use reservations::Reservations;
 pub(crate) use slab::NONE;
 
 use crate::config::Capacity;
@@ -26,11 +29,16 @@ use crate::ids::{ChannelNumber, FiveTuple, SocketId};
 use index::Index;
 use slab::Slab;
 
+/// No socket has this id: ids are dense.
+const NOWHERE: SocketId = SocketId(u32::MAX);
+
 pub(crate) struct Tables {
     pub(crate) allocations: Slab<Allocation>,
     pub(crate) permissions: Slab<Permission>,
     pub(crate) channels: Slab<Channel>,
     by_tuple: Index,
+    /// Allocations whose client has moved, by where to.
+    by_next: Index,
     by_relay: Vec<u32>,
     by_permitted: Index,
     by_number: Index,
@@ -45,7 +53,8 @@ impl Tables {
         let channels = Slab::new(capacity.channels);
         Self {
             by_tuple: Index::new(allocations.capacity()),
-            // Sockets being closed and relays in hand have ids too.
+            by_next: Index::new(moving(allocations.capacity())),
+            // Second families, sockets being closed and relays in hand have ids too.
             by_relay: vec![NONE; allocations.capacity() * 2],
             by_permitted: Index::new(permissions.capacity()),
             by_number: Index::new(channels.capacity()),
@@ -60,6 +69,7 @@ impl Tables {
     pub(crate) fn memory(&self) -> usize {
         let indices = [
             &self.by_tuple,
+            &self.by_next,
             &self.by_permitted,
             &self.by_number,
             &self.by_peer,
@@ -99,7 +109,7 @@ impl Tables {
             .filter(|&slot| slot != NONE)
     }
 
-    /// The tuple and the relay must be free.
+    /// The tuple and the relays must be free.
     pub(crate) fn add_allocation(&mut self, allocation: Allocation) -> Option<u32> {
         let Self {
             allocations,
@@ -107,16 +117,144 @@ impl Tables {
             keyed,
             ..
         } = self;
-        let (tuple, relay) = (allocation.tuple, allocation.relay);
+        let tuple = allocation.tuple;
+        let sockets = [false, true].map(|v6| allocation.relay(v6).map(|relay| relay.socket));
         let slot = allocations.insert(allocation)?;
         by_tuple.insert(hash_tuple(keyed, &tuple), slot, |slot| {
             allocations
                 .get(slot)
                 .map_or(0, |found| hash_tuple(keyed, &found.tuple))
         });
-        self.reserve_relay(relay);
-        self.by_relay[relay.0 as usize] = slot;
+        for socket in sockets.into_iter().flatten() {
+            self.reserve_relay(socket);
+            self.by_relay[socket.0 as usize] = slot;
+        }
         Some(slot)
+    }
+
+    /// Takes a relayed address from an allocation, with the permissions and
+    /// channels of its family.
+    pub(crate) fn remove_relay(&mut self, slot: u32, v6: bool) -> Option<Relay> {
+        let mut at = self.allocations.get(slot)?.channels.head;
+        while let Some(channel) = self.channels.get(at) {
+            let (channel, next) = (at, channel.link.next);
+            if self.channels.get(channel)?.peer.is_ipv6() == v6 {
+                self.remove_channel(channel);
+            }
+            at = next;
+        }
+        let mut at = self.allocations.get(slot)?.permissions.head;
+        while let Some(permission) = self.permissions.get(at) {
+            let (permission, next, ip) = (at, permission.link.next, permission.ip);
+            if ip.is_ipv6() == v6 {
+                self.remove_permission(permission);
+            }
+            at = next;
+        }
+        let gone = self.allocations.get_mut(slot)?.relays[Relay::index(v6)].take()?;
+        self.forget_relay(gone.socket);
+        Some(gone)
+    }
+
+    fn forget_relay(&mut self, socket: SocketId) {
+        if let Some(entry) = self.by_relay.get_mut(socket.0 as usize) {
+            *entry = NONE;
+        }
+    }
+
+    // Moving clients (RFC 8016)
+
+    /// Whether a client may come back, but is at no five-tuple now.
+    #[inline]
+    pub(crate) fn is_detached(tuple: &FiveTuple) -> bool {
+        tuple.socket == NOWHERE
+    }
+
+    /// The allocation whose client has moved to this five-tuple.
+    pub(crate) fn allocation_moving_to(&self, tuple: &FiveTuple) -> Option<u32> {
+        if self.by_next.len() == 0 {
+            return None;
+        }
+        let same = |slot| {
+            self.allocations
+                .get(slot)
+                .is_some_and(|found| found.next.as_ref() == Some(tuple))
+        };
+        self.by_next.find(hash_tuple(&self.keyed, tuple), same)
+    }
+
+    /// Whether another client may move before those that have done so show up.
+    pub(crate) fn has_room_to_move(&self) -> bool {
+        self.by_next.len() < moving(self.allocations.capacity())
+    }
+
+    /// Notes where a client has moved to, in place of what was noted before.
+    /// The tuple must be free and there must be room.
+    pub(crate) fn set_next(&mut self, slot: u32, tuple: FiveTuple) {
+        self.clear_next(slot);
+        let Self {
+            allocations,
+            by_next,
+            keyed,
+            ..
+        } = self;
+        let Some(allocation) = allocations.get_mut(slot) else {
+            return;
+        };
+        allocation.next = Some(tuple);
+        by_next.insert(hash_tuple(keyed, &tuple), slot, |slot| {
+            allocations
+                .get(slot)
+                .and_then(|found| found.next.as_ref())
+                .map_or(0, |next| hash_tuple(keyed, next))
+        });
+    }
+
+    /// Forgets where a client was to move to.
+    pub(crate) fn clear_next(&mut self, slot: u32) -> Option<FiveTuple> {
+        let next = self.allocations.get_mut(slot)?.next.take()?;
+        self.by_next.remove(hash_tuple(&self.keyed, &next), slot);
+        Some(next)
+    }
+
+    /// The client is where it has moved to; its old five-tuple is forgotten.
+    pub(crate) fn complete_move(&mut self, slot: u32) {
+        if let Some(next) = self.clear_next(slot) {
+            self.change_tuple(slot, next);
+        }
+    }
+
+    /// The client is nowhere until it comes back with its ticket.
+    pub(crate) fn detach(&mut self, slot: u32) {
+        let Some(allocation) = self.allocations.get(slot) else {
+            return;
+        };
+        // Nobody else's, and nothing can come from it.
+        let nowhere = FiveTuple {
+            socket: NOWHERE,
+            local: IpAddr::V4(slot.into()),
+            ..allocation.tuple
+        };
+        self.change_tuple(slot, nowhere);
+    }
+
+    fn change_tuple(&mut self, slot: u32, tuple: FiveTuple) {
+        let Self {
+            allocations,
+            by_tuple,
+            keyed,
+            ..
+        } = self;
+        let Some(allocation) = allocations.get_mut(slot) else {
+            return;
+        };
+        by_tuple.remove(hash_tuple(keyed, &allocation.tuple), slot);
+        allocation.tuple = tuple;
+        by_tuple.insert(hash_tuple(keyed, &tuple), slot, |slot| {
+            allocations
+                .get(slot)
+                .map_or(0, |found| hash_tuple(keyed, &found.tuple))
+        });
     }
 
     /// Removes an allocation with all that hangs on it.
@@ -137,11 +275,12 @@ impl Tables {
         {
             self.remove_permission(permission);
         }
+        self.clear_next(slot);
         let gone = self.allocations.remove(slot)?;
         self.by_tuple
             .remove(hash_tuple(&self.keyed, &gone.tuple), slot);
-        if let Some(entry) = self.by_relay.get_mut(gone.relay.0 as usize) {
-            *entry = NONE;
+        for relay in gone.relays.iter().flatten() {
+            self.forget_relay(relay.socket);
         }
         Some(gone)
     }
@@ -317,6 +456,11 @@ impl Tables {
         }
         Some(gone.permission)
     }
+}
+
+/// Clients that may be moving at once: rare, and over within a round trip.
+fn moving(allocations: usize) -> usize {
+    allocations.min(1024)
 }
 
 /// The local address is left out: a client that sends to several addresses of

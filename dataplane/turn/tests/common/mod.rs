@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use forebay_turn::{
-    Capacity, ChannelNumber, ClientAddr, Command, Config, Credentials, Deletion, FiveTuple,
-    Lifetimes, OfferedRelay, Outcome, PeerAddr, PeerPolicy, PrefixBudget, Quota, Refusal,
-    RelayMapping, RelayedAddr, Secret, Seeds, Server, SocketId, ToClient, ToPeer, User,
+    BandwidthLimits, Capacity, ChannelNumber, ClientAddr, Command, Config, Credentials, Deletion,
+    FiveTuple, Lifetimes, NewPeers, OfferedRelay, Outcome, PeerAddr, PeerPolicy, PrefixBudget,
+    Quota, Refusal, RelayMapping, RelayedAddr, Secret, Seeds, Server, Shared, SocketId, ToClient,
+    ToPeer, User,
 };
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 use forebay_wire::stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
@@ -57,6 +58,10 @@ pub fn config() -> Config {
             channels_per_allocation: 8,
         },
         quota: Quota::default(),
+        mobility: false,
+        new_peers: NewPeers::default(),
+        bandwidth: BandwidthLimits::default(),
+        shared: Shared::default(),
         unauthenticated: PrefixBudget {
             per_second: 0,
             burst: 0,
@@ -113,6 +118,8 @@ pub struct World {
     pub timers: Vec<(Instant, u64)>,
     pub events: Vec<Command>,
     pub closed: Vec<SocketId>,
+    /// Relays handed in singly.
+    pub offered: usize,
     free: Vec<SocketId>,
     next_socket: u32,
     pub mapping: Option<(IpAddr, IpAddr)>,
@@ -135,6 +142,7 @@ impl World {
             timers: Vec::new(),
             events: Vec::new(),
             closed: Vec::new(),
+            offered: 0,
             free: Vec::new(),
             next_socket: FIRST_RELAY,
             mapping: None,
@@ -173,6 +181,7 @@ impl World {
                     self.free.push(socket);
                     break;
                 }
+                self.offered += 1;
             }
         }
     }
@@ -238,6 +247,7 @@ impl World {
                 Ok(answer)
             }
             Outcome::Silent(refusal) => Err(refusal),
+            Outcome::Elsewhere(shard) => panic!("sent to shard {shard}"),
         }
     }
 

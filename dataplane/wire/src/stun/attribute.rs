@@ -71,6 +71,8 @@ impl AttributeType {
     pub const ICE_CONTROLLED: Self = Self(0x8029);
     /// RFC 8445 §16.1.
     pub const ICE_CONTROLLING: Self = Self(0x802A);
+    /// RFC 8016 §3.3.
+    pub const MOBILITY_TICKET: Self = Self(0x8030);
 
     /// Whether a receiver that does not know the type has to refuse the
     /// message (RFC 8489 §14).

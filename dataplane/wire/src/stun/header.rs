@@ -80,6 +80,8 @@ impl ErrorCode {
     pub const UNAUTHENTICATED: Self = Self(401);
     /// Not allowed by policy.
     pub const FORBIDDEN: Self = Self(403);
+    /// The allocation may not move (RFC 8016 §3.4).
+    pub const MOBILITY_FORBIDDEN: Self = Self(405);
     /// An attribute that has to be understood is not.
     pub const UNKNOWN_ATTRIBUTE: Self = Self(420);
     /// No allocation, or one where none may be.

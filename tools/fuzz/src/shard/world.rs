@@ -59,7 +59,12 @@ impl World {
                 },
                 quota: Quota {
                     allocations_per_user: (setting & 4 != 0).then_some(2),
+                    allocations: None,
                 },
+                mobility: true,
+                new_peers: Default::default(),
+                bandwidth: Default::default(),
+                shared: Default::default(),
                 unauthenticated: PrefixBudget {
                     per_second: 50,
                     burst: 100,
@@ -301,11 +306,8 @@ impl World {
                             .iter()
                             .any(|socket| relay_of(*socket).relayed == relayed)
                     );
-                    let taken = self
-                        .live
-                        .iter()
-                        .any(|(id, at)| id.slot == allocation.slot || *at == relayed.0);
-                    assert!(!taken, "one owner per slot and relay");
+                    let taken = self.live.iter().any(|(id, _)| id.slot == allocation.slot);
+                    assert!(!taken, "one owner per slot");
                     self.live.push((allocation, relayed.0));
                 }
                 Command::Deleted { allocation, .. } => {
@@ -313,6 +315,7 @@ impl World {
                     self.live
                         .swap_remove(index.expect("ends what was created, once"));
                 }
+                Command::Forward { .. } => unreachable!("there is one shard"),
                 Command::Dtls { .. } | Command::Media(_) => unreachable!("nothing is forwarded"),
             }
         }

@@ -76,7 +76,10 @@ impl Host {
         let mut workers = Vec::new();
         for index in 0..scenario.workers {
             let config = ShardConfig {
-                turn: scenario.turn.clone(),
+                turn: forebay_turn::Config {
+                    shared: scenario.turn.shared.of(index as u16),
+                    ..scenario.turn.clone()
+                },
                 media: None,
                 listeners,
                 sockets: listeners + scenario.relay_sockets,
@@ -403,6 +406,9 @@ impl Host {
                             "ended with {reason:?} {usage:?}, expected {ended:?}"
                         ));
                     }
+                }
+                Command::Forward { .. } => {
+                    return Err("nobody was given a ticket or a token".into());
                 }
                 Command::Dtls { .. } | Command::Media(_) => {
                     return Err("nothing is forwarded".into());

@@ -89,16 +89,17 @@ impl Model {
         if request.get(attribute::RESERVATION_TOKEN).is_some() {
             faults.must.extend([400, 420, 508]);
         }
-        // Reserving the next port as well may be refused, and is.
+        // No pair of ports is ever in hand here.
         let even = request.get(attribute::EVEN_PORT);
+        let pair = even.is_some_and(|bits| bits.first().is_some_and(|bits| bits & 0x80 != 0));
         faults.must(even.is_some_and(|bits| bits.len() != 1), 400);
-        faults.must(
-            even.is_some_and(|bits| bits.first().is_some_and(|bits| bits & 0x80 != 0)),
-            508,
-        );
+        faults.must(pair, 508);
+        let more = 1 + usize::from(pair);
         let user = quota_user(username);
+        // Quotas hold for all workers together.
         let held = self
-            .of_worker(tuple.worker)
+            .allocations
+            .values()
             .filter(|allocation| quota_user(&allocation.username) == user)
             .count();
         let dead = self
@@ -106,8 +107,12 @@ impl Model {
             .keys()
             .filter(|relay| relay.worker == tuple.worker)
             .count();
-        if let Some(quota) = self.quota {
-            faults.room(quota as usize, held, dead, 1, 486);
+        let ended = self.ended.len();
+        if let Some(quota) = self.quota.allocations_per_user {
+            faults.room(quota as usize, held, ended, more, 486);
+        }
+        if let Some(quota) = self.quota.allocations {
+            faults.room(quota as usize, self.allocations.len(), ended, more, 508);
         }
         let ipv6 = family == 2;
         let fits = |relayed: &SocketAddr| {
@@ -365,6 +370,7 @@ pub(super) fn unknown_attributes(request: &Message) -> Vec<u16> {
         attribute::REQUESTED_ADDRESS_FAMILY,
         attribute::REQUESTED_TRANSPORT,
         attribute::EVEN_PORT,
+        attribute::RESERVATION_TOKEN,
     ];
     let unknown = request
         .kinds()

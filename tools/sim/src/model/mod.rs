@@ -24,7 +24,7 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use forebay_turn::{Capacity, Deletion, Lifetimes, SocketId, Usage};
+use forebay_turn::{Capacity, Deletion, Lifetimes, Quota, SocketId, Usage};
 
 use crate::accounts::Accounts;
 use crate::addresses::{LISTENER_PORT, Plan, Policy, RELAY_PORTS};
@@ -144,7 +144,7 @@ pub(crate) struct Model {
     pub(crate) realm: String,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) capacity: Capacity,
-    pub(crate) quota: Option<u32>,
+    pub(crate) quota: Quota,
     pub(crate) fingerprint: bool,
     pub(crate) plan: Plan,
     pub(crate) policy: Policy,
@@ -173,7 +173,7 @@ impl Model {
             realm: config.realm.clone(),
             lifetimes: config.lifetimes,
             capacity: config.capacity,
-            quota: config.quota.allocations_per_user,
+            quota: config.quota,
             fingerprint: config.fingerprint,
             plan,
             policy,
