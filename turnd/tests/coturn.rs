@@ -70,52 +70,6 @@ fn every_pair_of_families() {
     }
 }
 
-/// RTP and RTCP: an even port, and the next one by its token.
-#[test]
-fn pairs_of_ports() {
-    let server = Setup::new().start();
-    let address = server.setup.address.to_string();
-    let echo = Peer::start(PEER);
-    let port = echo.port.to_string();
-    let output = server.uclient(
-        &[
-            &ANN[..],
-            &[
-                "-X", "-n", "10", "-m", "4", "-z", "5", "-e", PEER, "-r", &port, &address,
-            ],
-        ]
-        .concat(),
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        text.contains("tot_send_msgs=40, tot_recv_msgs=40")
-            && text.contains("Total lost packets 0 "),
-        "{text}\n{}",
-        server.log()
-    );
-}
-
-/// The client changes its port after it has allocated and takes the allocation
-/// along.
-#[test]
-fn mobility() {
-    let setup = Setup::new();
-    let config = setup.config();
-    let config = config.replace("[auth]\n", "[auth]\nmobility = true\n");
-    setup.write("turnd.toml", &config, 0o644);
-    let server = setup.start();
-    let address = server.setup.address.to_string();
-    for _ in 0..3 {
-        all_come_back(
-            &server,
-            20,
-            &address,
-            PEER,
-            &[&ANN[..], &["-M", "-X", "-n", "10", "-m", "2"]].concat(),
-        );
-    }
-}
-
 #[test]
 fn rest_credentials() {
     let server = Setup::new().start();
