@@ -99,6 +99,9 @@ fn material(keys: &Keys) -> Vec<u8> {
 
 #[tokio::test]
 async fn webrtc_dtls() {
+    // Its rustls is ours, with a second provider compiled in: it would not
+    // know which to take.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     for (offered, profile) in [
         (
             vec![
