@@ -22,8 +22,9 @@ pub(crate) fn all_come_back(running: &Running, port: u16, packets: usize, argume
     // waits for ever.
     let over_dtls = arguments.contains(&"-S") && !arguments.contains(&"-t");
     let (attempts, seconds) = if over_dtls { (10, "12") } else { (1, "60") };
+    let expected = format!("tot_send_msgs={packets}, tot_recv_msgs={packets}");
     let mut text = String::new();
-    for _ in 0..attempts {
+    let came_back = (0..attempts).any(|_| {
         let output = installed(
             Command::new("timeout")
                 .args([seconds, "turnutils_uclient"])
@@ -31,12 +32,10 @@ pub(crate) fn all_come_back(running: &Running, port: u16, packets: usize, argume
                 .output(),
         );
         text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let expected = format!("tot_send_msgs={packets}, tot_recv_msgs={packets}");
-        if text.contains(&expected) && text.contains("Total lost packets 0 ") {
-            return;
-        }
-    }
-    panic!(
+        text.contains(&expected) && text.contains("Total lost packets 0 ")
+    });
+    assert!(
+        came_back,
         "{arguments:?}: {}\n{}",
         text.lines().rev().take(8).collect::<Vec<_>>().join("\n"),
         running.server.log()

@@ -1,7 +1,7 @@
 //! Behind a load balancer that speaks the PROXY protocol.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -24,15 +24,15 @@ fn v1(to: SocketAddr) -> Vec<u8> {
 }
 
 fn v2(to: SocketAddr) -> Vec<u8> {
-    let SocketAddr::V4(to) = to else {
-        panic!("IPv4 only")
+    let IpAddr::V4(ip) = to.ip() else {
+        unreachable!("the server under test listens on IPv4");
     };
     let client: Ipv4Addr = CLIENT.parse().expect("an address");
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11".to_vec();
     // Addresses, and an extension nobody here knows.
     header.extend(17_u16.to_be_bytes());
     header.extend(client.octets());
-    header.extend(to.ip().octets());
+    header.extend(ip.octets());
     header.extend(CLIENT_PORT.to_be_bytes());
     header.extend(to.port().to_be_bytes());
     header.extend([0xE0, 0, 2, 1, 2]);
