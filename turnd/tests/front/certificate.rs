@@ -47,7 +47,8 @@ fn a_renewed_pair_is_used_and_a_broken_one_is_not() {
     place.make_certificate("three.crt", "three.key", "third");
     let running = place.start("", "");
     assert!(shows(&running, "first"), "{}", running.server.log());
-    assert_eq!(running.counted("forebay_certificate_days_left"), 89.0);
+    // Valid for ninety days, some seconds of which may have passed.
+    assert!([89.0, 90.0].contains(&running.counted("forebay_certificate_days_left")));
 
     exchange(&running, "two.crt", "two.key");
     assert!(
