@@ -39,6 +39,9 @@ fn a_thousand_relays_lose_nothing_while_the_control_plane_is_killed_and_restarte
             "12",
         ])
         .args(["--server", &format!("127.0.0.1:{}", data.port)])
+        // Not where the server's own ports are: of a thousand peers one may
+        // get the number of a port that no peer may have.
+        .args(["--local", "127.0.0.2"])
         .arg("--secret-file")
         .arg(place.path("turn.secret"))
         .stdin(Stdio::null())
