@@ -211,7 +211,7 @@ impl Host {
 
     /// Waits for the page to say so.
     pub fn until(&self, stat: Stat, good: impl Fn(u64) -> bool) -> u64 {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let value = self.stat(stat);
             if good(value) {
