@@ -7,20 +7,14 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use support::browser::install_packages;
 use support::pair::DataPlane;
 use support::{ControlPlane, KEY, Place};
 
 #[test]
 fn the_page_relays_media_and_explains_what_fails() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    if !folder.join("node_modules/playwright-core").exists() {
-        let installed = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(&folder)
-            .status()
-            .expect("npm: apt install npm");
-        assert!(installed.success(), "npm ci in {}", folder.display());
-    }
+    install_packages(&folder);
     let place = Place::new();
     let _data = DataPlane::start(&place, "52400-52499");
     let control = ControlPlane::start(&place);

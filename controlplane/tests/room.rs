@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use support::browser::install_packages;
 use support::pair::{DataPlane, free_udp_port, free_udp_ports};
 use support::{ControlPlane, KEY, Place};
 
@@ -134,14 +135,7 @@ impl Servers {
 
 fn folder() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    if !folder.join("node_modules/puppeteer-core").exists() {
-        let installed = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(&folder)
-            .status()
-            .expect("npm: apt install npm");
-        assert!(installed.success(), "npm ci in {}", folder.display());
-    }
+    install_packages(&folder);
     folder
 }
 

@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
+use support::browser::install_packages;
 use support::pair::DataPlane;
 use support::{ControlPlane, KEY, Place, http};
 
@@ -173,14 +174,7 @@ fn aiortc_plays_what_gstreamer_publishes() {
 fn chromium_publishes_plays_and_restarts_with_plain_fetch() {
     let servers = Servers::start("52650-52699", 7_952);
     let browser = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    if !browser.join("node_modules/playwright-core").exists() {
-        let installed = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(&browser)
-            .status()
-            .expect("npm: apt install npm");
-        assert!(installed.success(), "npm ci in {}", browser.display());
-    }
+    install_packages(&browser);
     let output = Command::new("node")
         .arg(folder().join("fetch.mjs"))
         .arg(format!("http://{}/", servers.control.address))

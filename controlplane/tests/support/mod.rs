@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod pair;
 pub(crate) mod plane;

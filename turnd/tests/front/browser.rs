@@ -4,19 +4,13 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Place;
+use crate::browser_scripts::install_packages;
 use crate::server::USER;
 
 #[test]
 fn chromium_relays_over_tcp_and_the_shared_port() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../controlplane/tests/browser");
-    if !folder.join("node_modules/playwright-core").exists() {
-        let installed = Command::new("npm")
-            .args(["ci", "--no-audit", "--no-fund"])
-            .current_dir(&folder)
-            .status()
-            .expect("npm: apt install npm");
-        assert!(installed.success(), "npm ci in {}", folder.display());
-    }
+    install_packages(&folder);
     let running = Place::new().start("", "");
     let tls = running.tls();
     let output = Command::new("node")

@@ -20,20 +20,7 @@ fn tight() -> Running {
     let config = std::fs::read_to_string(&path).expect("read");
     let config = config.replacen("[limits]\n", &format!("[limits]\n{TIGHT}"), 1);
     place.setup.write("turnd.toml", &config, 0o644);
-    let Place {
-        setup,
-        tcp,
-        tls,
-        dtls,
-    } = place;
-    let ip = setup.address;
-    Running {
-        server: setup.start(),
-        ip,
-        tcp,
-        tls,
-        dtls,
-    }
+    place.run()
 }
 
 fn refused(running: &Running, reason: &str) -> f64 {

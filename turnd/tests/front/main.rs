@@ -1,5 +1,7 @@
 //! The running server's TCP, TLS and DTLS addresses.
 
+#[path = "../../../controlplane/tests/support/browser.rs"]
+mod browser_scripts;
 #[path = "../server/mod.rs"]
 mod server;
 
@@ -80,6 +82,11 @@ impl Place {
 
     fn start(self, tls: &str, more: &str) -> Running {
         self.write(tls, more);
+        self.run()
+    }
+
+    /// With the file as it was written.
+    fn run(self) -> Running {
         let Self {
             setup,
             tcp,
