@@ -50,7 +50,7 @@ impl Frame for PaddedChannelFrame {
 
     #[inline]
     fn padding(len: u32) -> u32 {
-        len.wrapping_neg() % 4
+        to_four_bytes(len)
     }
 }
 
@@ -70,8 +70,14 @@ impl Frame for DataFrame {
     /// DATA is padded to four bytes like every attribute (RFC 8489 §14).
     #[inline]
     fn padding(len: u32) -> u32 {
-        len.wrapping_neg() % 4
+        to_four_bytes(len)
     }
+}
+
+/// Bytes from `len` to the next multiple of four.
+#[inline]
+fn to_four_bytes(len: u32) -> u32 {
+    len.wrapping_neg() % 4
 }
 
 /// A transaction id nobody answers to (indications have no response), so it

@@ -7,7 +7,6 @@ mod cache;
 pub mod codec;
 mod config;
 mod describe;
-#[allow(dead_code)]
 mod egress;
 mod event;
 mod forwarder;

@@ -112,6 +112,7 @@ impl Numbering {
     }
 
     /// The next index that was never given out.
+    #[cfg(test)]
     pub(crate) fn next_index(&self) -> u64 {
         self.next
     }

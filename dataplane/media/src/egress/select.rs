@@ -85,12 +85,6 @@ impl Selector {
         self.spatial
     }
 
-    /// The highest temporal layer being forwarded.
-    #[inline]
-    pub(crate) fn temporal(&self) -> u8 {
-        self.temporal
-    }
-
     pub(crate) fn target(&self) -> Option<Target> {
         self.target
     }
@@ -105,12 +99,6 @@ impl Selector {
         } else if self.current.is_none() && self.waiting.is_none() {
             self.waiting = Some(now);
         }
-    }
-
-    /// Begins anew with the next keyframe.
-    pub(crate) fn restart(&mut self, now: Instant) {
-        self.current = None;
-        self.waiting = self.target.map(|_| now);
     }
 
     /// The encoding of which a keyframe is needed to reach the target.

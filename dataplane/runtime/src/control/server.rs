@@ -156,17 +156,14 @@ impl ControlServer {
         {
             events.push(FromDataplane::Certificate(renewed));
         }
+        let news = News {
+            events: &events,
+            digests: &digests,
+            drain: drain.as_ref(),
+        };
         for client in &mut self.clients {
-            if let Err(error) = write(
-                client,
-                node,
-                self.in_force,
-                &events,
-                &digests,
-                drain.as_ref(),
-                &mut self.buffer,
-                now,
-            ) {
+            let written = write(client, node, self.in_force, &news, &mut self.buffer, now);
+            if let Err(error) = written {
                 hang_up(client, &error);
             }
         }
@@ -406,15 +403,19 @@ fn tell_sessions(client: &mut Client, id: u32, from: Cursor, node: &Node) {
     }
 }
 
+/// What every admitted client is told in one turn.
+struct News<'a> {
+    events: &'a [FromDataplane],
+    digests: &'a [StatsDigest],
+    drain: Option<&'a FromDataplane>,
+}
+
 /// Everything there is to say to one client now.
-#[allow(clippy::too_many_arguments)]
 fn write(
     client: &mut Client,
     node: &Node,
     in_force: InForce,
-    events: &[FromDataplane],
-    digests: &[StatsDigest],
-    drain: Option<&FromDataplane>,
+    news: &News<'_>,
     buffer: &mut Buffer,
     now: Instant,
 ) -> Result<(), ConnectionError> {
@@ -423,7 +424,7 @@ fn write(
         return Ok(());
     }
     if client.wants_allocations() && client.snapshot != Some(Snapshot::Begin) {
-        for event in events {
+        for event in news.events {
             if !client.offer(event, buffer, now)? {
                 client.events_lost += count(event);
             }
@@ -433,14 +434,14 @@ fn write(
     if client.snapshot.is_some() {
         return Ok(());
     }
-    for digest in digests {
+    for digest in news.digests {
         let digest = StatsDigest {
             events_lost: client.events_lost,
             ..digest.clone()
         };
         client.offer(&FromDataplane::Stats(digest), buffer, now)?;
     }
-    if let Some(drain) = drain {
+    if let Some(drain) = news.drain {
         client.offer(drain, buffer, now)?;
     }
     Ok(())

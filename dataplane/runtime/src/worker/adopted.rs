@@ -115,9 +115,11 @@ impl Sockets {
         tuple: &FiveTuple,
         now: Instant,
     ) -> Result<bool, RingFailed> {
-        let listener = self.listening_addresses.get(tuple.socket.0 as usize);
-        let (Some(listener), false) = (listener, self.adopted.has(tuple)) else {
-            return Ok(self.adopted.has(tuple));
+        if self.adopted.has(tuple) {
+            return Ok(true);
+        }
+        let Some(listener) = self.listening_addresses.get(tuple.socket.0 as usize) else {
+            return Ok(false);
         };
         if self.adopted.is_full() {
             return Ok(false);

@@ -129,11 +129,6 @@ impl Estimator {
         self.heard.is_some() || self.bound.is_some()
     }
 
-    /// Loss of late, 0–1.
-    pub(crate) fn loss(&self) -> f64 {
-        self.loss.share()
-    }
-
     /// Whether loss of late is none to speak of.
     pub(crate) fn is_lossless(&self) -> bool {
         self.loss.share() < LOW_LOSS
