@@ -117,12 +117,6 @@ impl Numbering {
         self.next
     }
 
-    /// The source that is being numbered.
-    #[cfg(test)]
-    pub(crate) fn source(&self) -> Source {
-        self.stretches[self.newest].source
-    }
-
     /// Whether a number of the source being numbered is above all seen.
     #[inline]
     pub(crate) fn in_order(&self, sequence: Sequence) -> bool {
