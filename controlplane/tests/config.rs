@@ -84,6 +84,10 @@ fn values_are_judged() {
     assert!(complaint("[turn]\nttl_max = \"never\"\n").contains("ttl_max"));
     assert!(complaint("[peers]\nallow = [\"10.0.0.0/33\"]\n").contains("allow"));
     assert!(complaint("[peers]\nlowest_port = 0\n").contains("at least 1"));
+    assert!(complaint("[rooms]\nmax_received = 61\n").contains("2 to 60"));
+    assert!(complaint("[rooms]\nvideo_codecs = []\n").contains("at least one codec"));
+    assert!(complaint("[rooms]\nvideo_codecs = [\"vp8\", \"vp8\"]\n").contains("none twice"));
+    assert!(complaint("[rooms]\nvideo_codecs = [\"h265\"]\n").contains("h265"));
     assert!(complaint("listen = 3\n").contains("listen"));
     assert!(complaint("[[[").contains("TOML parse error"));
 }

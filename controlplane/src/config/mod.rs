@@ -165,6 +165,14 @@ impl Config {
             "rooms.max_tracks must not exceed 64",
         );
         need(
+            (2..=60).contains(&rooms.max_received),
+            "rooms.max_received must be 2 to 60",
+        );
+        need(
+            rooms.codecs().is_sound(),
+            "rooms.video_codecs must name at least one codec, and none twice",
+        );
+        need(
             rooms.resume_grace.as_secs() <= 3_600,
             "rooms.resume_grace must not exceed 1h",
         );

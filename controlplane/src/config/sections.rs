@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::keys::section;
+use crate::sdp::{CodecPolicy, VideoCodec};
 
 section! {
     /// Where people and programs reach the control plane.
@@ -99,6 +100,15 @@ section! {
         max_participants: usize = 500, Default "500";
         /// Tracks a participant may publish at a time.
         max_tracks: usize = 8, Default "8";
+        /// Tracks a participant receives at a time, 2 to 60. Where there are
+        /// more, screens, what it shows and whoever speaks come first.
+        max_received: usize = 40, Default "40";
+        /// Video codecs publishers may use, of vp8, vp9, h264 and av1. A room
+        /// may have others: PUT /v1/rooms/{room}/codecs.
+        video_codecs: Vec<VideoCodec> = CodecPolicy::default().video, Default r#"["vp8", "vp9", "h264", "av1"]"#;
+        /// Whether that order decides which of them a publisher prefers; else
+        /// the publisher itself does.
+        video_codecs_ordered: bool = false, Default "false";
         /// How long a participant stays without its WebSocket, for it to resume.
         #[serde(with = "humantime_serde")]
         resume_grace: Duration = Duration::from_secs(30), Default r#""30s""#;
@@ -120,6 +130,16 @@ section! {
         /// Sessions of one room on one worker before it continues on another
         /// over a link; a browser has two.
         worker_sessions: usize = 400, Default "400";
+    }
+}
+
+impl Rooms {
+    /// What holds where a room has no choice of its own.
+    pub fn codecs(&self) -> CodecPolicy {
+        CodecPolicy {
+            video: self.video_codecs.clone(),
+            ordered: self.video_codecs_ordered,
+        }
     }
 }
 

@@ -119,6 +119,7 @@ impl From<Failure> for ApiError {
             | ErrorCode::Version
             | ErrorCode::BadOffer
             | ErrorCode::BadAnswer
+            | ErrorCode::Codec
             | ErrorCode::StaleAnswer => Self::invalid(message),
         }
     }

@@ -108,6 +108,12 @@ pub fn public(app: Arc<App>) -> Router {
         .route("/v1/rooms", get(rooms::list))
         .route("/v1/rooms/{room}", get(rooms::room))
         .route(
+            "/v1/rooms/{room}/codecs",
+            get(rooms::codecs)
+                .put(rooms::choose_codecs)
+                .delete(rooms::forget_codecs),
+        )
+        .route(
             "/v1/rooms/{room}/participants/{id}",
             get(rooms::participant).delete(rooms::kick),
         )
@@ -216,6 +222,7 @@ fn known_route(pattern: &str) -> &'static str {
         "/v1/tokens" => "/v1/tokens",
         "/v1/rooms" => "/v1/rooms",
         "/v1/rooms/{room}" => "/v1/rooms/{room}",
+        "/v1/rooms/{room}/codecs" => "/v1/rooms/{room}/codecs",
         "/v1/rooms/{room}/participants/{id}" => "/v1/rooms/{room}/participants/{id}",
         "/v1/rooms/{room}/participants/{id}/mute" => "/v1/rooms/{room}/participants/{id}/mute",
         "/v1/nodes" => "/v1/nodes",

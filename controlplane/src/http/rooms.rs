@@ -16,6 +16,7 @@ use super::error::ApiError;
 use crate::calls::{Page, Store};
 use crate::rooms::ids::{Identity, ParticipantId, RoomName, TrackId, check_name};
 use crate::rooms::model::Whom;
+use crate::sdp::CodecPolicy;
 use crate::settings::unix_now;
 use crate::tokens::{Access, Grants};
 
@@ -106,6 +107,45 @@ pub(super) async fn room(
     admit(&app, &headers)?;
     let (room, participants) = app.rooms.room(room_name(&name)?).await?;
     Ok(Json(json!({ "room": room, "participants": participants })))
+}
+
+/// `GET /v1/rooms/{room}/codecs`
+pub(super) async fn codecs(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<CodecPolicy>, ApiError> {
+    admit(&app, &headers)?;
+    Ok(Json(app.rooms.codecs(room_name(&name)?).await?))
+}
+
+/// `PUT /v1/rooms/{room}/codecs`
+pub(super) async fn choose_codecs(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<CodecPolicy>, ApiError> {
+    admit(&app, request.headers())?;
+    let room = room_name(&name)?;
+    let policy: CodecPolicy = body(request).await?;
+    if !policy.is_sound() {
+        return Err(ApiError::invalid(
+            "video: at least one of vp8, vp9, h264, av1, and none twice",
+        ));
+    }
+    app.rooms.choose_codecs(room, Some(policy.clone())).await?;
+    Ok(Json(policy))
+}
+
+/// `DELETE /v1/rooms/{room}/codecs`
+pub(super) async fn forget_codecs(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    admit(&app, &headers)?;
+    app.rooms.choose_codecs(room_name(&name)?, None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /v1/rooms/{room}/participants/{id}`

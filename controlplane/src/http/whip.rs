@@ -196,6 +196,7 @@ fn refused(failure: Failure) -> Refused {
         ErrorCode::RateLimited => Refused::rate_limited(),
         ErrorCode::Unavailable | ErrorCode::Slow => Refused::unavailable(message),
         ErrorCode::BadOffer => Refused::unprocessable(message),
+        ErrorCode::Codec => Refused::not_acceptable(message),
         ErrorCode::BadMessage
         | ErrorCode::UnknownType
         | ErrorCode::Version

@@ -18,7 +18,7 @@ use super::model::{
 use super::note::Way;
 use crate::calls::CallSink;
 use crate::link::reconcile::{IN_FLIGHT, Token};
-use crate::sdp::LocalTransport;
+use crate::sdp::{CodecPolicy, LocalTransport};
 use crate::settings::{Settings, unix_now};
 use crate::tokens::{Access, Resume};
 use crate::whip::LayerSelection;
@@ -486,6 +486,21 @@ impl Rooms {
     /// One room and everybody in it.
     pub async fn room(&self, name: RoomName) -> Result<(RoomView, Vec<ParticipantView>), Failure> {
         self.run(move |model, _| model.room(&name)).await?
+    }
+
+    /// What a room's publishers may use.
+    pub async fn codecs(&self, room: RoomName) -> Result<CodecPolicy, Failure> {
+        Ok(self.run(move |model, _| model.codecs(&room)).await?)
+    }
+
+    /// Chooses that for a room, or with `None` no longer.
+    pub async fn choose_codecs(
+        &self,
+        room: RoomName,
+        chosen: Option<CodecPolicy>,
+    ) -> Result<(), Failure> {
+        self.run(move |model, _| model.choose_codecs(&room, chosen))
+            .await?
     }
 
     /// One participant.

@@ -284,6 +284,8 @@ pub enum ErrorCode {
     BadOffer,
     /// The answer cannot be used.
     BadAnswer,
+    /// The room allows none of the codecs.
+    Codec,
     /// A later offer is under way.
     StaleAnswer,
     /// Something is full.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{CallId, Identity, ParticipantId, RoomName, TrackId};
 use super::message::{MutedBy, Source};
-use crate::sdp::{AcceptedCodec, Format, PublisherNote, SubscriberNote};
+use crate::sdp::{AcceptedCodec, CodecPolicy, Format, PublisherNote, SubscriberNote};
 use crate::tokens::Grants;
 
 /// Raised when notes change their meaning; others' notes are not adopted.
@@ -65,6 +65,9 @@ pub struct PersonNote {
     /// Serial of its latest resume token.
     #[serde(rename = "s")]
     pub serial: u32,
+    /// The room's own choice.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<CodecPolicy>,
 }
 
 /// How a participant came.

@@ -210,13 +210,15 @@ impl VideoCodec {
     }
 }
 
-/// Which video codecs a publisher may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which video codecs a publisher may use. Sound is Opus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CodecPolicy {
-    /// Those it may use.
+    /// Those it may use, 1–4, each once.
     pub video: Vec<VideoCodec>,
     /// Whether the order of `video` decides what is preferred; else the
     /// offer's order does, which is what `setCodecPreferences` sets.
+    #[serde(default)]
     pub ordered: bool,
 }
 
@@ -235,6 +237,12 @@ impl Default for CodecPolicy {
 }
 
 impl CodecPolicy {
+    /// Whether it names codecs, and none of them twice.
+    pub fn is_sound(&self) -> bool {
+        let repeated = |place| self.video[..place].contains(&self.video[place]);
+        !self.video.is_empty() && !(0..self.video.len()).any(repeated)
+    }
+
     /// Place in the order of preference; `None`: not allowed.
     fn rank(&self, format: Format) -> Option<usize> {
         if format.kind() == TrackKind::Audio {

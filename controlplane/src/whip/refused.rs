@@ -90,7 +90,7 @@ impl Refused {
     }
 
     /// RFC 9725 §4.4.3: no session of half of what was offered.
-    pub(super) fn not_acceptable(message: impl Into<String>) -> Self {
+    pub fn not_acceptable(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", message)
     }
 

@@ -9,7 +9,12 @@ use crate::support::straw::{Scene, Straw};
 use crate::support::{ControlPlane, KEY, until};
 use crate::websocket::{Client, place};
 
-fn call(control: &ControlPlane, method: &str, path: &str, body: Option<&Value>) -> Answer {
+pub(crate) fn call(
+    control: &ControlPlane,
+    method: &str,
+    path: &str,
+    body: Option<&Value>,
+) -> Answer {
     let authorization = format!("Bearer {KEY}");
     let headers = [
         ("authorization", authorization.as_str()),
@@ -98,6 +103,9 @@ async fn everything_of_the_operator_wants_the_key() {
     for (method, path) in [
         ("POST", "/v1/tokens"),
         ("GET", "/v1/rooms"),
+        ("GET", "/v1/rooms/lobby/codecs"),
+        ("PUT", "/v1/rooms/lobby/codecs"),
+        ("DELETE", "/v1/rooms/lobby/codecs"),
         ("GET", "/v1/rooms/lobby"),
         ("GET", "/v1/rooms/lobby/participants/PA_AAAAAAAAAAA"),
         ("DELETE", "/v1/rooms/lobby/participants/PA_AAAAAAAAAAA"),

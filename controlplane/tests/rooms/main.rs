@@ -5,6 +5,7 @@
 
 mod api;
 mod calls;
+mod codecs;
 mod hall;
 mod limits;
 mod links;

@@ -74,6 +74,7 @@ export class RemoteTrack {
   receive(media) {
     if (this.media === media) return false;
     this.media = media;
+    if (media) this.unavailable = null;
     this.stream = media ? new MediaStream([media]) : null;
     for (const element of this.#elements) {
       element.srcObject = this.stream;

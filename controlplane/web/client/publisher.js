@@ -3,7 +3,7 @@
 import { Backoff } from './backoff.js';
 import { Care } from './care.js';
 import { screen, simulcast, withOpusWishes } from './encodings.js';
-import { isLost } from './errors.js';
+import { ForebayError, isLost } from './errors.js';
 
 /** A track that is published. */
 export class LocalTrack {
@@ -71,7 +71,7 @@ export class LocalTrack {
 }
 
 /**
- * Dispatches `state` ({ state }) and `error` ({ error }).
+ * Dispatches `state` ({ state }) and `error` ({ error, track }; with the track that is not taken).
  */
 export class Publisher extends EventTarget {
   #request;
@@ -243,8 +243,10 @@ export class Publisher extends EventTarget {
           setTimeout(() => this.#want(iceRestart), this.#pauses.next());
           break;
         }
-        for (const track of this.#tracks) if (!track.id) track.settle.reject(error);
-        this.dispatchEvent(new CustomEvent('error', { detail: { error } }));
+        // Offered again they would be refused again, and all others with them.
+        const refused = this.#tracks.filter((track) => !track.id);
+        for (const track of refused) await this.#refuse(track, error);
+        if (!refused.length) this.dispatchEvent(new CustomEvent('error', { detail: { error } }));
         if (connection.signalingState === 'have-local-offer') {
           await connection.setLocalDescription({ type: 'rollback' }).catch(() => {});
         }
@@ -275,13 +277,30 @@ export class Publisher extends EventTarget {
     this.#fresh = false;
     this.#pauses.reset();
     for (const track of told) {
+      if (!this.#tracks.includes(track)) continue;
       const published = answer.tracks.find((entry) => entry.mid === track.transceiver?.mid);
-      if (!published) continue;
+      if (!published) {
+        await this.#refuse(track, new ForebayError('codec', 'the room allows none of the codecs it could be sent in'));
+        continue;
+      }
       track.id = published.track.id;
       track.settle.resolve(track);
       await track.apply();
       if (published.track.muted !== track.muted) this.muteRemotely(track).catch(() => {});
     }
+  }
+
+  /** The server does not take it: it is sent no longer. */
+  async #refuse(track, error) {
+    this.#tracks.splice(this.#tracks.indexOf(track), 1);
+    const { transceiver } = track;
+    Object.assign(track, { id: null, transceiver: null });
+    if (transceiver) {
+      transceiver.direction = 'inactive';
+      await transceiver.sender.replaceTrack(null).catch(() => {});
+    }
+    track.settle.reject(error);
+    this.dispatchEvent(new CustomEvent('error', { detail: { error, track } }));
   }
 
   /** A section for the track; an idle one of the same shape is used again. */

@@ -27,7 +27,7 @@ import { Viewport, decodable } from './viewport.js';
  * `track-muted` { track, muted, by } (also one's own) · `track-unavailable` { track } · `layer` { track } ·
  * `speaker` { active, speakers } · `quality` { participant, quality, mos } · `message` { participant, text, private } ·
  * `media-state` { connection: publisher | subscriber, state } · `mode` { mode: full | audio | text } ·
- * `stats` { sample } · `blocked` {} (call `startAudio` from a click) · `kicked` { reason } · `error` { error }
+ * `stats` { sample } · `blocked` {} (call `startAudio` from a click) · `kicked` { reason } · `error` { error, track } (one's own that is not taken)
  */
 export class Room extends EventTarget {
   /** @type {Map<string, Participant>} by id, without oneself */

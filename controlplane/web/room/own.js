@@ -63,6 +63,15 @@ export class Own extends EventTarget {
     this.dispatchEvent(new CustomEvent('changed'));
   }
 
+  /** The server does not take it. */
+  refused(track, error) {
+    for (const source of ['microphone', 'camera']) if (this.tracks[source] === track) this.tracks[source] = null;
+    this.screen = this.screen.filter((one) => one !== track);
+    track.media.stop();
+    this.#trouble(`Your ${track.source.replace('_', ' ')} is not sent: ${error.message}.`);
+    this.dispatchEvent(new CustomEvent('changed'));
+  }
+
   async share() {
     if (this.screen.length) {
       await this.unshare();

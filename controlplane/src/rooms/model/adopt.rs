@@ -183,6 +183,10 @@ impl Model {
             .rooms
             .entry(person.room.clone())
             .or_insert_with(|| Room::new(person.room.clone(), person.call, person.call_started));
+        if let Some(codecs) = &person.codecs {
+            self.codecs.insert(person.room.clone(), codecs.clone());
+            room.codecs = Some(codecs.clone());
+        }
         let whom = room.whom(id);
         let stay = room
             .participants

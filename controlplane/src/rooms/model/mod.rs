@@ -2,6 +2,7 @@
 //! and desired media out. No IO, no clock; randomness from the system.
 
 mod adopt;
+mod codecs;
 mod events;
 mod link;
 mod operator;
@@ -33,7 +34,7 @@ use super::metrics::RoomMetrics;
 use crate::calls::CallSink;
 use crate::config;
 use crate::link::reconcile::Reconciler;
-use crate::sdp::LocalTransport;
+use crate::sdp::{CodecPolicy, LocalTransport};
 use crate::tokens::TokenKeys;
 
 pub use adopt::Snapshot;
@@ -193,6 +194,8 @@ impl Context {
 #[derive(Debug)]
 pub struct Model {
     rooms: BTreeMap<RoomName, Room>,
+    /// Of the rooms that have a choice of their own.
+    codecs: BTreeMap<RoomName, CodecPolicy>,
     started: Instant,
     cx: Context,
 }
@@ -208,6 +211,7 @@ impl Model {
     ) -> Self {
         Self {
             rooms: BTreeMap::new(),
+            codecs: BTreeMap::new(),
             started: now.instant,
             cx: Context {
                 media: Reconciler::default(),

@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::participant::Connection;
 use super::room::Room;
-use super::{Failure, Model};
+use super::{Context, Failure, Model};
 use crate::rooms::ids::{CallId, Identity, ParticipantId, RoomName, TrackId};
 use crate::rooms::message::{ConnectionState, TrackInfo};
 use crate::rooms::note::Way;
+use crate::sdp::CodecPolicy;
 use crate::tokens::Grants;
 
 /// A room.
@@ -31,6 +32,8 @@ pub struct RoomView {
     pub active_speaker: Option<ParticipantId>,
     /// Mean opinion score of its streams since the call began.
     pub mos: Option<f64>,
+    /// What its publishers may use.
+    pub codecs: CodecPolicy,
 }
 
 /// A participant.
@@ -164,7 +167,10 @@ fn connection(connection: &Connection) -> ConnectionView {
 impl Model {
     /// All rooms.
     pub fn rooms(&self) -> Vec<RoomView> {
-        self.rooms.values().map(Room::summary).collect()
+        self.rooms
+            .values()
+            .map(|room| room.summary(&self.cx))
+            .collect()
     }
 
     /// One room and everybody in it.
@@ -175,7 +181,7 @@ impl Model {
             .ok_or_else(|| Failure::not_found("room"))?;
         let people = room.participants.keys();
         let people = people.filter_map(|id| self.view_of(room, *id)).collect();
-        Ok((room.summary(), people))
+        Ok((room.summary(&self.cx), people))
     }
 
     /// One participant.
@@ -261,7 +267,7 @@ impl Model {
 }
 
 impl Room {
-    fn summary(&self) -> RoomView {
+    fn summary(&self, cx: &Context) -> RoomView {
         RoomView {
             name: self.name.clone(),
             call: self.call,
@@ -271,6 +277,7 @@ impl Room {
             workers: self.workers().into_keys().collect(),
             active_speaker: self.speakers.active(),
             mos: self.quality.mean(),
+            codecs: self.codecs(cx),
         }
     }
 }

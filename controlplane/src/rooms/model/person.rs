@@ -120,8 +120,9 @@ impl Model {
             room: name.clone(),
             at: now.unix,
         });
-        self.rooms
-            .insert(name.clone(), Room::new(name, call, now.unix));
+        let mut room = Room::new(name.clone(), call, now.unix);
+        room.codecs = self.codecs.get(&name).cloned();
+        self.rooms.insert(name, room);
         Ok(())
     }
 

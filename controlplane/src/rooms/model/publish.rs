@@ -10,7 +10,7 @@ use crate::rooms::ids::{Identity, ParticipantId, TrackId, random};
 use crate::rooms::message::{
     ConnectionName, ErrorCode, MutedBy, Published, PublishedTrack, Said, Source,
 };
-use crate::rooms::note::{self, SessionNote};
+use crate::rooms::note::{self, SessionNote, Way};
 use crate::sdp::{LocalTransport, NegotiatedPublisher, NegotiatedTrack, PublisherOffer};
 
 impl Model {
@@ -153,13 +153,29 @@ impl Room {
             }
         };
         let local = cx.local(&connection);
-        let (answer, negotiated) = match offer.answer(&local) {
+        let codecs = self.codecs(cx);
+        let answered = offer
+            .answer_by(&local, &codecs)
+            .map_err(bad)
+            .and_then(|answered| {
+                // Others learn of it by the answer; RFC 9725 §4.4.3 wants no
+                // session of half an offer.
+                let partly = answered.1.tracks.len() < audio + video;
+                if partly && self.participant(id)?.way == Way::Whip {
+                    return Err(Failure::new(
+                        ErrorCode::Codec,
+                        "the room allows no codec of a section",
+                    ));
+                }
+                Ok(answered)
+            });
+        let (answer, negotiated) = match answered {
             Ok(answered) => answered,
-            Err(error) => {
+            Err(failure) => {
                 if same_peer && !fresh {
                     self.participant(id)?.publisher = Some(connection);
                 }
-                return Err(bad(error));
+                return Err(failure);
             }
         };
         connection.set_remote(&negotiated.remote);

@@ -11,6 +11,7 @@ use crate::quality::Smoothed;
 use crate::rooms::ids::{CallId, ParticipantId, RoomName, TrackId};
 use crate::rooms::message::{ConnectionName, LeaveReason, ParticipantInfo, Said};
 use crate::rooms::note::PersonNote;
+use crate::sdp::CodecPolicy;
 
 /// A room and its call.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Room {
     /// Who publishes a track.
     pub(super) publishers: HashMap<TrackId, ParticipantId>,
     pub(super) speakers: Speakers,
+    /// Its own choice.
+    pub(super) codecs: Option<CodecPolicy>,
     /// Whose subscriptions, caps or offers have to be looked at.
     pub(super) stale: BTreeSet<ParticipantId>,
     pub(super) quality: Smoothed,
@@ -39,6 +42,7 @@ impl Room {
             participants: BTreeMap::new(),
             publishers: HashMap::new(),
             speakers: Speakers::default(),
+            codecs: None,
             stale: BTreeSet::new(),
             quality: Smoothed::default(),
             peak: 0,
@@ -92,6 +96,7 @@ impl Room {
             auto_subscribe: person.auto_subscribe,
             joined_at: person.joined_at,
             serial: person.serial,
+            codecs: self.codecs.clone(),
         })
     }
 

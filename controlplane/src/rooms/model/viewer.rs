@@ -146,21 +146,7 @@ impl Room {
         subscriber.connection.session.extensions = negotiated.extensions;
         subscriber.connection.session.transport_cc = negotiated.transport_cc;
         self.close_connection(cx, id, ConnectionName::Subscriber);
-        let person = self.person_note(id)?;
-        let notes = match &subscriber.state {
-            Sections::Fixed(sections) => sections
-                .iter()
-                .map(|section| ViewerSection {
-                    mid: section.mid.clone(),
-                    audio: section.audio,
-                    accepted: section.accepted.clone(),
-                })
-                .collect(),
-            Sections::Offered(_) => Vec::new(),
-        };
-        let fingerprint = super::hex(&subscriber.connection.fingerprint);
-        subscriber.connection.session.note =
-            note::write(&SessionNote::Viewer(fingerprint, person, notes)).unwrap_or_default();
+        remember_viewer(&mut subscriber, self.person_note(id)?);
         cx.media.want_session(subscriber.connection.session.clone());
         cx.owners.sessions.insert(
             subscriber.connection.session.key,
@@ -285,4 +271,22 @@ impl Room {
         subscriber.sections.insert(mid.to_owned(), section);
         self.activate(cx, id, mid);
     }
+}
+
+/// Writes the connection's note.
+pub(super) fn remember_viewer(subscriber: &mut Subscriber, person: note::PersonNote) {
+    let Sections::Fixed(sections) = &subscriber.state else {
+        return;
+    };
+    let notes = sections
+        .iter()
+        .map(|section| ViewerSection {
+            mid: section.mid.clone(),
+            audio: section.audio,
+            accepted: section.accepted.clone(),
+        })
+        .collect();
+    let fingerprint = super::hex(&subscriber.connection.fingerprint);
+    subscriber.connection.session.note =
+        note::write(&SessionNote::Viewer(fingerprint, person, notes)).unwrap_or_default();
 }
