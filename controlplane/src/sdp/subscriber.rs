@@ -28,24 +28,40 @@ fn weight(kind: TrackKind) -> usize {
 }
 
 /// The sections of a subscriber connection in their order. Sections are never
-/// removed, only idle; an idle one of the same kind is used again.
+/// removed, only idle; an idle one of the same kind is used again, and when
+/// those of the other kind take all the room, one of them is closed to become
+/// another section in its place (RFC 9429 §5.2.2).
 #[derive(Debug, Clone)]
 pub struct SubscriberState {
     session_id: u64,
     version: u64,
     cname: String,
     places: Vec<Place>,
-    /// How many of them the latest offer had.
-    offered: usize,
+    /// The mids of the latest offer, and their kinds.
+    offered: Vec<(u32, TrackKind)>,
+    /// Of the next new section.
+    next_mid: u32,
 }
 
-/// A section; its mid is its index.
+/// A section.
 #[derive(Debug, Clone)]
 struct Place {
+    mid: u32,
     kind: TrackKind,
-    /// The client stopped it; its place stays unused.
-    refused: bool,
+    /// How far it is given up.
+    end: End,
     sent: Option<SentTrack>,
+}
+
+/// How far a section is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Not at all.
+    None,
+    /// Offered as rejected, and not yet answered so.
+    Closing,
+    /// Rejected on both sides: its place may become another section.
+    Closed,
 }
 
 /// What must be remembered of a [`SubscriberState`] beside the tracks that
@@ -55,9 +71,11 @@ pub struct SubscriberNote {
     session_id: u64,
     /// Of `o=`; rises with every offer.
     version: u64,
-    /// `a` or `v` per section, in capitals when the client refuses it; its
-    /// mid is its index.
+    /// `a` or `v` per section, in capitals when it is given up.
     sections: String,
+    /// Per section; left out while they are the sections' places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    mids: Vec<u32>,
 }
 
 impl SubscriberState {
@@ -69,30 +87,41 @@ impl SubscriberState {
             version: 0,
             cname: cname.to_owned(),
             places: Vec::new(),
-            offered: 0,
+            offered: Vec::new(),
+            next_mid: 0,
         }
     }
 
     /// From a note and what is sent by mid.
     pub fn restore(note: SubscriberNote, cname: &str, sent: Vec<(String, SentTrack)>) -> Self {
+        let mids = note.mids.iter().copied().chain(
+            // Sections that were never given up have their place as mid.
+            (0..).skip(note.mids.len()),
+        );
         let mut places: Vec<Place> = note
             .sections
             .chars()
             .take(SECTIONS)
-            .map(|section| Place {
+            .zip(mids)
+            .map(|(section, mid)| Place {
+                mid,
                 kind: match section.to_ascii_lowercase() {
                     'a' => TrackKind::Audio,
                     _ => TrackKind::Video,
                 },
-                refused: section.is_ascii_uppercase(),
+                // The answer may never have come.
+                end: if section.is_ascii_uppercase() {
+                    End::Closing
+                } else {
+                    End::None
+                },
                 sent: None,
             })
             .collect();
         for (mid, track) in sent {
-            let place = mid.parse().ok().and_then(|i: usize| places.get_mut(i));
-            if let Some(place) = place
+            if let Some(place) = find(&mut places, &mid)
                 && place.kind == track.kind
-                && !place.refused
+                && place.end == End::None
             {
                 place.sent = Some(track);
             }
@@ -101,62 +130,131 @@ impl SubscriberState {
             session_id: note.session_id,
             version: note.version,
             cname: cname.to_owned(),
-            offered: places.len(),
+            offered: places.iter().map(|place| (place.mid, place.kind)).collect(),
+            next_mid: places.iter().map(|place| place.mid + 1).max().unwrap_or(0),
             places,
         }
     }
 
     /// To be kept with the session.
     pub fn note(&self) -> SubscriberNote {
+        let plain = self.places.iter().zip(0..).all(|(place, i)| place.mid == i);
         SubscriberNote {
             session_id: self.session_id,
             version: self.version,
             sections: self
                 .places
                 .iter()
-                .map(|place| match (place.kind, place.refused) {
-                    (TrackKind::Audio, false) => 'a',
-                    (TrackKind::Audio, true) => 'A',
-                    (TrackKind::Video, false) => 'v',
-                    (TrackKind::Video, true) => 'V',
+                .map(|place| match (place.kind, place.end) {
+                    (TrackKind::Audio, End::None) => 'a',
+                    (TrackKind::Audio, _) => 'A',
+                    (TrackKind::Video, End::None) => 'v',
+                    (TrackKind::Video, _) => 'V',
                 })
                 .collect(),
+            mids: if plain {
+                Vec::new()
+            } else {
+                self.places.iter().map(|place| place.mid).collect()
+            },
         }
     }
 
-    /// Gives the track a section; its mid. Refused when there are too many
-    /// sections.
+    /// Gives the track a section; its mid. Idle ones of the other kind that
+    /// are in the way are closed. Refused while there are too many sections:
+    /// what [`is_closing`](Self::is_closing) makes room once it is answered.
     pub fn add(&mut self, track: SentTrack) -> Result<String, SdpError> {
-        let idle = self
-            .places
-            .iter()
-            .position(|place| place.kind == track.kind && place.sent.is_none() && !place.refused);
+        let idle = self.places.iter().position(|place| {
+            place.kind == track.kind && place.sent.is_none() && place.end == End::None
+        });
         let index = match idle {
             Some(index) => index,
-            None if self.weight() + weight(track.kind) <= WEIGHT => {
-                self.places.push(Place {
-                    kind: track.kind,
-                    refused: false,
-                    sent: None,
-                });
-                self.places.len() - 1
+            None => {
+                self.make_room(track.kind);
+                let full = SdpError::TooMany("sections");
+                if self.weight() + weight(track.kind) > WEIGHT {
+                    return Err(full);
+                }
+                self.new_place(track.kind).ok_or(full)?
             }
-            None => return Err(SdpError::TooMany("sections")),
         };
-        self.places[index].sent = Some(track);
-        Ok(index.to_string())
+        let place = &mut self.places[index];
+        place.sent = Some(track);
+        Ok(place.mid.to_string())
     }
 
+    /// A section in the place of one that was closed, or at the end.
+    fn new_place(&mut self, kind: TrackKind) -> Option<usize> {
+        let closed = self.places.iter().position(|p| p.end == End::Closed);
+        let place = Place {
+            mid: self.next_mid,
+            kind,
+            end: End::None,
+            sent: None,
+        };
+        let index = match closed {
+            Some(index) => {
+                self.places[index] = place;
+                index
+            }
+            None if self.places.len() < SECTIONS => {
+                self.places.push(place);
+                self.places.len() - 1
+            }
+            None => return None,
+        };
+        self.next_mid += 1;
+        Some(index)
+    }
+
+    /// Closes idle sections, but never the one that stands for the BUNDLE
+    /// group: that would move the transport.
+    fn make_room(&mut self, kind: TrackKind) {
+        let mut lacking = (self.weight() + weight(kind)).saturating_sub(WEIGHT);
+        let idle = self
+            .places
+            .iter_mut()
+            .filter(|place| place.end == End::None)
+            .skip(1)
+            .filter(|place| place.sent.is_none());
+        for place in idle {
+            if lacking == 0 {
+                break;
+            }
+            place.end = End::Closing;
+            lacking = lacking.saturating_sub(weight(place.kind));
+        }
+    }
+
+    /// Whether sections are to be closed by the next offer.
+    pub fn is_closing(&self) -> bool {
+        self.places.iter().any(|place| place.end == End::Closing)
+    }
+
+    /// Of those that are or will be in use.
     fn weight(&self) -> usize {
-        self.places.iter().map(|place| weight(place.kind)).sum()
+        self.places
+            .iter()
+            .filter(|place| place.end == End::None)
+            .map(|place| weight(place.kind))
+            .sum()
     }
 
     /// The section is idle from the next offer on.
     pub fn remove(&mut self, mid: &str) {
-        let place = mid.parse().ok().and_then(|i: usize| self.places.get_mut(i));
-        if let Some(place) = place {
+        if let Some(place) = find(&mut self.places, mid) {
             place.sent = None;
         }
+    }
+
+    /// How many of so many audio and video tracks may have sections, `max` in
+    /// all: half of them each when both need them, but what one kind leaves
+    /// is the other's.
+    pub fn shares(audio: usize, video: usize, max: usize) -> (usize, usize) {
+        let pictures = video.min((max / 2).max(max.saturating_sub(audio)));
+        let sounds = audio.min(max.saturating_sub(pictures)).min(WEIGHT);
+        let room = (WEIGHT - sounds) / weight(TrackKind::Video);
+        (sounds, pictures.min(room))
     }
 
     /// Everything a browser may be sent before its first answer narrows it.
@@ -167,20 +265,18 @@ impl SubscriberState {
     /// The next offer. There is nothing to offer without a section.
     pub fn offer(&mut self, local: &LocalTransport) -> String {
         self.version += 1;
-        self.offered = self.places.len();
+        self.offered = self.places.iter().map(|p| (p.mid, p.kind)).collect();
         let used: Vec<String> = self
             .places
             .iter()
-            .enumerate()
-            .filter(|(_, place)| !place.refused)
-            .map(|(index, _)| index.to_string())
+            .filter(|place| place.end == End::None)
+            .map(|place| place.mid.to_string())
             .collect();
         let parts = self
             .places
             .iter()
-            .enumerate()
-            .map(|(index, place)| {
-                let mid = index.to_string();
+            .map(|place| {
+                let mid = place.mid.to_string();
                 let tagged = used.first() == Some(&mid);
                 self.part(place, mid, tagged, local)
             })
@@ -200,8 +296,9 @@ impl SubscriberState {
             [Some(row.accepted.payload_type.to_string()), rtx]
         });
         let types = types.flatten().collect();
-        let mut part = Part::new(media, !place.refused, PROTOCOL, types);
-        if place.refused {
+        let used = place.end == End::None;
+        let mut part = Part::new(media, used, PROTOCOL, types);
+        if !used {
             part.attribute("mid", mid);
             part.flag("inactive");
             return part;
@@ -236,14 +333,15 @@ impl SubscriberState {
     pub fn apply_answer(&mut self, text: &str) -> Result<NegotiatedSubscriber, SdpError> {
         let answer = Description::parse(text)?;
         // Sections may have come since.
-        let fits = answer.sections.len() == self.offered
-            && answer.sections.iter().zip(&self.places).enumerate().all(
-                |(index, (section, place))| {
-                    let mid = section.mid.as_ref();
-                    (section.rejected || section.kind == Some(place.kind))
-                        && mid.is_none_or(|mid| *mid == index.to_string())
-                },
-            );
+        let fits = answer.sections.len() == self.offered.len()
+            && answer
+                .sections
+                .iter()
+                .zip(&self.offered)
+                .all(|(section, (mid, kind))| {
+                    (section.rejected || section.kind == Some(*kind))
+                        && section.mid.as_ref().is_none_or(|m| *m == mid.to_string())
+                });
         if !fits {
             return Err(SdpError::Unusable(
                 "the sections of the answer are not those of the offer".to_owned(),
@@ -266,7 +364,7 @@ impl SubscriberState {
         };
         let bundled = |mid: &Option<String>| match (&answer.bundle, mid) {
             (Some(mids), Some(mid)) => mids.contains(mid),
-            _ => self.offered == 1,
+            _ => self.offered.len() == 1,
         };
         let mut negotiated = NegotiatedSubscriber {
             remote: remote(first, Role::Answers)?,
@@ -274,10 +372,10 @@ impl SubscriberState {
             transport_cc: false,
             sections: Vec::new(),
         };
-        let mut refused = vec![false; self.places.len()];
-        for (index, (section, place)) in answer.sections.iter().zip(&self.places).enumerate() {
+        let mut rejected = Vec::new();
+        for (section, (mid, kind)) in answer.sections.iter().zip(&self.offered) {
             if section.rejected {
-                refused[index] = true;
+                rejected.push(*mid);
                 continue;
             }
             if !bundled(&section.mid) {
@@ -291,19 +389,25 @@ impl SubscriberState {
             }
             negotiated.transport_cc |= transport_cc(section);
             negotiated.sections.push(NegotiatedSection {
-                mid: index.to_string(),
-                kind: place.kind,
-                accepted: accepted(section, place.kind),
+                mid: mid.to_string(),
+                kind: *kind,
+                accepted: accepted(section, *kind),
             });
         }
-        for (place, refused) in self.places.iter_mut().zip(refused) {
-            if refused {
-                place.refused = true;
+        // By us, or by a client that stopped the section.
+        for place in &mut self.places {
+            if rejected.contains(&place.mid) {
+                place.end = End::Closed;
                 place.sent = None;
             }
         }
         Ok(negotiated)
     }
+}
+
+fn find<'a>(places: &'a mut [Place], mid: &str) -> Option<&'a mut Place> {
+    let mid: u32 = mid.parse().ok()?;
+    places.iter_mut().find(|place| place.mid == mid)
 }
 
 fn rows(kind: TrackKind) -> impl Iterator<Item = &'static Row> {

@@ -6,6 +6,7 @@
 mod api;
 mod calls;
 mod codecs;
+mod crowd;
 mod hall;
 mod limits;
 mod links;

@@ -127,6 +127,63 @@ fn what_the_client_stops_stays_rejected() {
     assert_eq!(state.add(track(TrackKind::Video, 8)).unwrap(), "2");
     let restored = SubscriberState::restore(state.note(), "c", Vec::new());
     assert_eq!(restored.note(), state.note());
+
+    // Its place becomes another section, under a name of its own.
+    assert_eq!(state.add(track(TrackKind::Audio, 9)).unwrap(), "3");
+    let sections = state.offer(&local());
+    let sections = parts(&sections);
+    assert_eq!(sections.len(), 4);
+    assert!(sections[2][0].starts_with("m=audio 9 "));
+    assert!(has(&sections[2], "a=mid:3") && has(&sections[0], "a=group:BUNDLE 0 3 2"));
+    let note = serde_json::to_string(&state.note()).unwrap();
+    let restored = SubscriberState::restore(
+        serde_json::from_str(&note).unwrap(),
+        "c",
+        vec![("3".to_owned(), track(TrackKind::Audio, 9))],
+    );
+    assert_eq!(restored.note(), state.note());
+}
+
+#[test]
+fn idle_sections_of_one_kind_make_room_for_the_other() {
+    let mut state = SubscriberState::new(1, "c");
+    for number in 0..60 {
+        state.add(track(TrackKind::Audio, number)).unwrap();
+    }
+    assert!(state.add(track(TrackKind::Video, 60)).is_err());
+    assert!(!state.is_closing(), "none is idle");
+    for mid in 0..3 {
+        state.remove(&mid.to_string());
+    }
+    assert_eq!(state.add(track(TrackKind::Video, 60)).unwrap(), "60");
+    assert!(state.is_closing());
+    let text = state.offer(&local());
+    let sections = parts(&text);
+    assert!(has(&sections[1], "a=inactive"), "the first one stays");
+    for closed in [&sections[2], &sections[3]] {
+        assert!(closed[0].starts_with("m=audio 0 "));
+    }
+    assert!(sections[61][0].starts_with("m=video 9 "));
+    let group = values(&sections[0], "group")[0];
+    assert!(group.starts_with("BUNDLE 0 3 4 ") && group.ends_with(" 60"));
+}
+
+#[test]
+fn each_kind_gets_half_and_what_the_other_leaves() {
+    for (audio, video, max, shares) in [
+        (5, 5, 40, (5, 5)),
+        (100, 100, 40, (20, 20)),
+        (100, 5, 40, (35, 5)),
+        (0, 100, 40, (0, 30)),
+        (10, 100, 40, (10, 25)),
+        (100, 0, 60, (60, 0)),
+        (100, 100, 60, (30, 15)),
+        (1, 1, 2, (1, 1)),
+        (9, 9, 3, (2, 1)),
+    ] {
+        let found = SubscriberState::shares(audio, video, max);
+        assert_eq!(found, shares, "{audio} and {video} in {max}");
+    }
 }
 
 #[test]

@@ -228,6 +228,7 @@ impl Room {
             let mut speakers = self.speakers.infos();
             speakers.retain(|s| !hidden(&s.participant));
             self.tell(cx, None, &Said::Speaker { active, speakers });
+            self.make_speakers_heard();
         }
         if turned {
             self.all_stale();

@@ -12,6 +12,7 @@ mod policy;
 mod publish;
 mod quality;
 mod room;
+mod select;
 mod speaker;
 mod subscribe;
 mod subscriber;

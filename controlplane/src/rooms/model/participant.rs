@@ -13,7 +13,9 @@ use super::subscriber::Subscriber;
 use super::{Failure, Outbox, Outgoing, Whom, kind_name, text};
 use crate::quality::{Grade, Smoothed};
 use crate::rooms::ids::{Identity, ParticipantId, TrackId, random, random_text};
-use crate::rooms::message::{ConnectionName, ConnectionState, MutedBy, Said, Source, TrackInfo};
+use crate::rooms::message::{
+    ConnectionName, ConnectionState, MutedBy, Said, Source, TrackInfo, Unavailable,
+};
 use crate::rooms::note::{self, TrackNote, Way};
 use crate::sdp::{Format, NegotiatedCodec, PublisherNote, RemoteTransport};
 use crate::tokens::Grants;
@@ -261,7 +263,8 @@ pub(super) struct Participant {
     pub(super) revision: u64,
     pub(super) wanted: BTreeSet<TrackId>,
     pub(super) unwanted: BTreeSet<TrackId>,
-    pub(super) unavailable: BTreeSet<TrackId>,
+    /// What it was told it cannot have.
+    pub(super) unavailable: BTreeMap<TrackId, Unavailable>,
     pub(super) wishes: BTreeMap<TrackId, Wish>,
     pub(super) last_n: Option<u8>,
     pub(super) last_spoke: Option<Instant>,
@@ -303,7 +306,7 @@ impl Participant {
             revision: 0,
             wanted: BTreeSet::new(),
             unwanted: BTreeSet::new(),
-            unavailable: BTreeSet::new(),
+            unavailable: BTreeMap::new(),
             wishes: BTreeMap::new(),
             last_n: None,
             last_spoke: None,

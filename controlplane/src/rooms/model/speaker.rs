@@ -45,6 +45,16 @@ impl Speakers {
         self.active
     }
 
+    /// Everybody who speaks.
+    pub(super) fn all(&self) -> impl Iterator<Item = ParticipantId> {
+        self.voices.keys().copied()
+    }
+
+    /// Whether somebody speaks.
+    pub(super) fn speaks(&self, who: ParticipantId) -> bool {
+        self.voices.contains_key(&who)
+    }
+
     /// A level was reported.
     pub(super) fn hear(&mut self, now: Instant, who: ParticipantId, level: u8, voice: bool) {
         if voice && level < QUIET {

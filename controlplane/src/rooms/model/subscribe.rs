@@ -109,8 +109,9 @@ impl Room {
             self.sync_viewer(cx, id, &wanted);
             return;
         }
+        let selected = self.select(id, &wanted, cx.limits.max_received);
         if let Some(subscriber) = &person.subscriber {
-            let wanted: BTreeSet<TrackId> = wanted.iter().copied().collect();
+            let wanted: BTreeSet<TrackId> = selected.tracks.iter().copied().collect();
             let gone: Vec<String> = subscriber
                 .sections
                 .iter()
@@ -121,17 +122,20 @@ impl Room {
                 self.clear_section(cx, id, &mid);
             }
         }
-        for track in wanted {
+        for track in selected.tracks {
             if let Err(why) = self.give_section(cx, id, track) {
                 self.unavailable(id, track, why);
             }
+        }
+        for track in selected.left_out {
+            self.unavailable(id, track, Some(Unavailable::Limit));
         }
     }
 
     fn unavailable(&mut self, id: ParticipantId, track: TrackId, why: Option<Unavailable>) {
         let Some(reason) = why else { return };
         if let Some(person) = self.participants.get_mut(&id)
-            && person.unavailable.insert(track)
+            && person.unavailable.insert(track, reason) != Some(reason)
         {
             person.say(&Said::TrackUnavailable { track, reason });
         }
@@ -146,12 +150,11 @@ impl Room {
         track_id: TrackId,
     ) -> Result<(), Option<Unavailable>> {
         let person = self.participants.get(&id).ok_or(None)?;
-        if person.unavailable.contains(&track_id)
-            || person
-                .subscriber
-                .as_ref()
-                .is_some_and(|s| s.mid_of(track_id).is_some())
-        {
+        let has_section = person
+            .subscriber
+            .as_ref()
+            .is_some_and(|s| s.mid_of(track_id).is_some());
+        if has_section {
             return Ok(());
         }
         let (publisher, track) = self.track(track_id).ok_or(None)?;
@@ -185,8 +188,10 @@ impl Room {
         let Sections::Offered(state) = &mut subscriber.state else {
             return Ok(());
         };
-        let mid = state.add(sent).map_err(|_| Some(Unavailable::Limit))?;
-        subscriber.needs_offer = true;
+        let added = state.add(sent);
+        subscriber.needs_offer |= added.is_ok() || state.is_closing();
+        let mid = added.map_err(|_| Some(Unavailable::Limit))?;
+        person.unavailable.remove(&track_id);
         subscriber
             .sections
             .insert(mid, new_section(track_id, ssrc, rtx_ssrc));
