@@ -179,6 +179,14 @@ fn chromium_publishes_plays_and_restarts_with_plain_fetch() {
         .arg(folder().join("fetch.mjs"))
         .arg(format!("http://{}/", servers.control.address))
         .args(["stage", &servers.token("publish"), &servers.token("play")])
+        .arg(aiortc())
+        .arg(folder().join("aiortc_client.py"))
+        .args([
+            "choose",
+            &servers.url("whep"),
+            &servers.token("aiortc"),
+            "1",
+        ])
         .current_dir(&browser)
         .output()
         .expect("node: apt install nodejs");
@@ -190,7 +198,10 @@ fn chromium_publishes_plays_and_restarts_with_plain_fetch() {
     for rid in ["h", "f"] {
         assert!(seen["sent"]["encodings"][rid].as_u64() > Some(0), "{seen}");
     }
-    assert_eq!(seen["layer"], serde_json::json!([200, 200]));
+    // Each of them has the layer it asked for, and the best one again.
+    let heights = serde_json::json!([[200, 360], [200, 180], [200, 360]]);
+    assert_eq!(seen["layers"], heights, "{seen}");
+    assert_eq!(seen["program"]["layers"], heights, "{seen}");
     assert_eq!(seen["trickled"], 204);
     assert_eq!(
         seen["restarted"],

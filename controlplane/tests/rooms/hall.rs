@@ -33,6 +33,7 @@ pub(crate) struct Hall {
     pub(crate) plane: Plane,
     pub(crate) now: Now,
     pub(crate) limits: config::Rooms,
+    pub(crate) metrics: Arc<RoomMetrics>,
 }
 
 /// Somebody and what it was told.
@@ -67,14 +68,16 @@ impl Hall {
             instant: Instant::now(),
             unix: 1_800_000_000,
         };
+        let metrics = Arc::new(RoomMetrics::default());
         Self {
             model: Model::new(
                 now,
                 limits.clone(),
                 keys(),
-                Arc::new(RoomMetrics::default()),
+                metrics.clone(),
                 CallSink::none(),
             ),
+            metrics,
             plane: Plane::default(),
             now,
             limits,
@@ -90,6 +93,7 @@ impl Hall {
     pub(crate) fn restart_control(&mut self) {
         let fresh = Self::without_data_plane(self.limits.clone());
         self.model = fresh.model;
+        self.metrics = fresh.metrics;
         self.connect();
     }
 
@@ -115,13 +119,18 @@ impl Hall {
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
+        self.pass_unsettled(time);
+        self.settle();
+    }
+
+    /// Time alone.
+    pub(crate) fn pass_unsettled(&mut self, time: Duration) {
         let end = self.now.instant + time;
         while self.now.instant < end {
             self.now.instant += TICK;
             self.model.tick(self.now);
         }
         self.now.unix += time.as_secs();
-        self.settle();
     }
 
     pub(crate) fn join(&mut self, identity: &str) -> Person {

@@ -12,6 +12,7 @@ mod limits;
 mod links;
 mod policy;
 mod publishing;
+mod reaping;
 mod reconcile;
 mod restarts;
 mod staying;

@@ -198,6 +198,7 @@ fn who_does_not_read_is_cut_off_and_may_resume() {
         hall.model.message(&ada.entered.whom, None, "more").unwrap();
     }
     assert!(slow.is_cut_off());
+    assert_eq!(hall.metrics.slow.get(), 1);
     hall.pass(Duration::from_secs(5));
     assert!(hall.resume(&token).is_ok());
     hall.pass(Duration::from_secs(60));

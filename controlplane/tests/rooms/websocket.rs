@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::hall::{answer_to, keys, recorded};
+use crate::support::http::request;
 use crate::support::straw::{Scene, Straw};
 use crate::support::{ControlPlane, Place};
 
@@ -275,6 +276,12 @@ async fn joins_and_sockets_of_one_address_are_bounded() {
         .ask(json!({ "type": "join", "version": 1, "token": good }))
         .await;
     assert_eq!(refused["code"], "rate_limited");
+    // WHIP and WHEP come in by the same door.
+    for path in ["/whip/lobby", "/whep/lobby"] {
+        let refused = request(control.address, "POST", path, &[], b"");
+        assert_eq!(refused.status, 429, "{path}");
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
     assert_eq!(fourth.event("close").await["code"], 1008);
     let mut idle = Vec::new();
     let url = format!("ws://{}/v1/ws", control.address);

@@ -1,8 +1,9 @@
 """WHIP or WHEP with aiortc.
 
-    aiortc_client.py publish|play URL TOKEN SECONDS
+    aiortc_client.py publish|play|choose URL TOKEN SECONDS
 
-Prints what was seen as one line of JSON. A session is ended by DELETE.
+Prints what was seen as one line of JSON. A session is ended by DELETE. `choose`
+plays, and asks for the layer `h`, then for the best again.
 """
 
 import asyncio
@@ -34,10 +35,14 @@ async def main(role, url, token, seconds):
     frames = {"audio": 0, "video": 0}
     tasks = []
 
+    shown = {"height": 0}
+
     async def count(track):
         while True:
-            await track.recv()
+            frame = await track.recv()
             frames[track.kind] += 1
+            if track.kind == "video":
+                shown["height"] = frame.height
 
     pc.on("track", lambda track: tasks.append(asyncio.ensure_future(count(track))))
     if role == "publish":
@@ -67,6 +72,13 @@ async def main(role, url, token, seconds):
     # aiortc gathers everything first; what trickles is taken all the same.
     trickle = [("Content-Type", "application/trickle-ice-sdpfrag"), ("If-Match", headers["ETag"])]
     patched, _, _ = await ask("PATCH", session, token, b"a=end-of-candidates\r\n", trickle)
+    layers = []
+    for selection, height in [("{}", 360), ('{"encodingId":"h"}', 180), ("{}", 360)] if role == "choose" else []:
+        chosen, _, _ = await ask("POST", session + "/layer", token, selection.encode(), [("Content-Type", "application/json")])
+        begin = time.monotonic()
+        while shown["height"] != height and time.monotonic() - begin < 20:
+            await asyncio.sleep(0.05)
+        layers.append([chosen, shown["height"]])
     await asyncio.sleep(seconds)
     reports = {"acknowledged": 0, "lost": 0}
     for stats in (await pc.getStats()).values():
@@ -75,7 +87,7 @@ async def main(role, url, token, seconds):
             reports["lost"] += stats.packetsLost
     deleted, _, _ = await ask("DELETE", session, token)
     print(json.dumps({"state": state, "connect_s": round(took, 3), "patched": patched, "deleted": deleted,
-                      "frames": frames, "reports": reports, "etag": headers["ETag"],
+                      "frames": frames, "layers": layers, "reports": reports, "etag": headers["ETag"],
                       "links": headers.get_all("Link") or []}))
     for task in tasks:
         task.cancel()

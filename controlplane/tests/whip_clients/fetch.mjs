@@ -1,18 +1,20 @@
 // WHIP and WHEP from Chromium with plain fetch.
 //
-//   node fetch.mjs ORIGIN ROOM PUBLISH_TOKEN PLAY_TOKEN
+//   node fetch.mjs ORIGIN ROOM PUBLISH_TOKEN PLAY_TOKEN [PROGRAM ARGUMENTS…]
 //
-// Publishes simulcast from one page, plays it on another, chooses a layer,
-// restarts ICE, ends both. Prints one line of JSON; exit status 1 on failure.
+// Publishes simulcast from one page, plays it on another, chooses layers there
+// and, at the same time, with the program, restarts ICE, ends both. Prints one
+// line of JSON; exit status 1 on failure.
 // Run it in tests/browser, where playwright-core is.
 
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const { chromium } = createRequire(join(process.cwd(), 'package.json'))('playwright-core');
-const [origin, room, publishToken, playToken] = process.argv.slice(2);
+const [origin, room, publishToken, playToken, program, ...more] = process.argv.slice(2);
 const profile = await mkdtemp(join(tmpdir(), 'forebay-whip-'));
 const browser = await chromium.launchPersistentContext(profile, {
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -91,11 +93,23 @@ try {
   await connected(player);
   summary.received = await frames(player, 60);
 
-  summary.layer = await player.evaluate(async () => {
-    const choose = (body) =>
-      whip.call('POST', `${whip.session}/layer`, { 'content-type': 'application/json' }, JSON.stringify(body));
-    return [(await choose({ mediaId: '1', encodingId: 'h' })).status, (await choose({})).status];
+  const other = program ? new Promise((resolve, reject) => {
+    execFile(program, more, (error, said) => (error ? reject(error) : resolve(JSON.parse(said))));
+  }) : null;
+  summary.layers = await player.evaluate(async () => {
+    const height = async () => [...(await whip.pc.getStats()).values()]
+      .find((s) => s.type === 'inbound-rtp' && s.kind === 'video')?.frameHeight;
+    const seen = [];
+    for (const [body, wanted] of [[{}, 360], [{ mediaId: '1', encodingId: 'h' }, 180], [{}, 360]]) {
+      const headers = { 'content-type': 'application/json' };
+      const { status } = await whip.call('POST', `${whip.session}/layer`, headers, JSON.stringify(body));
+      const deadline = performance.now() + 20_000;
+      while (await height() !== wanted && performance.now() < deadline) await new Promise((r) => setTimeout(r, 100));
+      seen.push([status, await height()]);
+    }
+    return seen;
   });
+  summary.program = await other;
 
   summary.trickled = await publisher.evaluate(async () => {
     const lines = ['a=ice-ufrag:' + /a=ice-ufrag:(\S+)/.exec(whip.pc.localDescription.sdp)[1],
