@@ -168,6 +168,20 @@ fn a_narrow_way_gets_the_low_layer_and_a_lossy_one_keeps_its_pictures() {
 }
 
 #[test]
+fn screens_are_shared_and_no_more_is_decoded_or_sent_than_can_be() {
+    let shots = screenshots("room-share");
+    Servers::start("53100-53149").run("share.mjs", &["--shots", &shots]);
+}
+
+#[test]
+fn without_a_way_for_pictures_there_is_sound_and_without_any_there_are_messages() {
+    let shots = screenshots("room-fallback");
+    let mut servers = Servers::start("53150-53199");
+    let media = servers.media.to_string();
+    servers.run("fallback.mjs", &[&media, "--shots", &shots]);
+}
+
+#[test]
 fn no_picture_stands_still_while_layers_change() {
     Servers::start("52900-52949").run("switches.mjs", &[]);
 }

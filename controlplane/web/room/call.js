@@ -128,6 +128,7 @@ export class Call {
     on('stats', ({ sample }) => this.#sample(sample));
     on('mode', () => this.#banner());
     on('blocked', () => this.#banner({ text: 'The browser plays no sound before a click.', button: 'Play sound', run: () => this.#room.startAudio() }));
+    on('error', ({ error, track }) => track && this.#own.refused(track, error));
     this.#on(this.#own, 'changed', () => this.#buttons());
     this.#on(this.#own, 'trouble', ({ detail: { text } }) => this.#say(text));
   }
@@ -182,12 +183,13 @@ export class Call {
       if (track.source === 'microphone') tile.muted(track.muted);
       return;
     }
-    const off = track.layer?.spatial === null && track.layer.why === 'bandwidth';
+    const why = track.layer?.spatial === null && !track.muted ? track.layer.why ?? null : null;
     tile.seen(track.media !== null && !track.muted);
-    tile.held(off);
+    tile.held(why !== null);
     tile.trouble(track.unavailable === 'codec' ? `This browser cannot play ${track.codec}.`
       : track.unavailable ? 'Too many videos.'
-        : off && !track.muted ? 'Paused: the connection is too slow.' : '');
+        : why === 'bandwidth' ? 'Paused: the connection is too slow.'
+          : why === 'paused' ? 'Paused: other videos come first.' : '');
   }
 
   #sample(sample) {
