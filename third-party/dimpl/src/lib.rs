@@ -283,6 +283,9 @@ pub(crate) use rng::SeededRng;
 #[derive(Clone)]
 pub struct DtlsCertificate {
     /// Certificate in DER format.
+    ///
+    /// FOREBAY: may be followed by the certificates that lead from it to the
+    /// root, one after another; a server sends them all.
     pub certificate: Vec<u8>,
     /// Private key in DER format.
     pub private_key: Vec<u8>,

@@ -1,6 +1,7 @@
 use arrayvec::ArrayVec;
 use nom::error::{ErrorKind, ParseError, make_error};
 use nom::{Err, IResult, Input, Parser};
+use std::ops::Range;
 
 /// A combinator that parses items using the provided parser but only collects
 /// items that pass a filter predicate. Allows zero matches.
@@ -116,4 +117,43 @@ where
 
         Ok((input.take_from(bound), res))
     }
+}
+
+/// FOREBAY: Where the certificates of a chain lie that were put one after
+/// another. What is not DER is one certificate, as it is.
+pub(crate) fn chain(der: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = &der[start..];
+        if rest.is_empty() {
+            return None;
+        }
+        let end = start + sequence_len(rest).unwrap_or(rest.len());
+        let range = start..end;
+        start = end;
+        Some(range)
+    })
+    // FOREBAY: as many as a message holds.
+    .take(32)
+}
+
+/// FOREBAY: The length of the DER sequence these bytes begin with, header
+/// included.
+fn sequence_len(der: &[u8]) -> Option<usize> {
+    let (&[tag, first], rest) = der.split_first_chunk::<2>()?;
+    if tag != 0x30 {
+        return None;
+    }
+    let more = match first {
+        0..=0x7F => 0,
+        0x81..=0x83 => usize::from(first & 0x7F),
+        _ => return None,
+    };
+    let stated = rest.get(..more)?;
+    let content = match more {
+        0 => usize::from(first),
+        _ => stated.iter().fold(0, |len, &byte| len << 8 | usize::from(byte)),
+    };
+    let len = 2 + more + content;
+    (len <= der.len()).then_some(len)
 }

@@ -7,6 +7,7 @@ mod server;
 
 mod browser;
 mod certificate;
+mod chain;
 mod clients;
 mod floods;
 mod proxied;

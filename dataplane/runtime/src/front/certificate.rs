@@ -100,6 +100,8 @@ impl Pair {
             .to_unix_duration()
             .as_secs();
         let der = key.clone_key();
+        // As DTLS takes it: one after another.
+        let whole: Vec<u8> = chain.iter().flat_map(|one| one.iter().copied()).collect();
         let certified = CertifiedKey::from_der(chain, key, &default_provider()).map_err(
             |error| match error {
                 rustls::Error::InconsistentKeys(_) => of_key(format!(
@@ -109,7 +111,7 @@ impl Pair {
                 other => of_key(format!("cannot be used: {other}")),
             },
         )?;
-        let identity = identity(&leaf, &der, &certified);
+        let identity = identity(whole, &der, &certified);
         if dtls && identity.is_none() {
             return Err(of_key(
                 "DTLS needs an ECDSA key on P-256 or P-384; order a certificate for one (certbot: --key-type ecdsa), \
@@ -145,11 +147,7 @@ pub(crate) fn days_left(not_after: u64) -> i64 {
     (signed(not_after) - signed(unix_seconds())).div_euclid(signed(DAY))
 }
 
-fn identity(
-    leaf: &CertificateDer<'_>,
-    key: &PrivateKeyDer<'_>,
-    certified: &CertifiedKey,
-) -> Option<Identity> {
+fn identity(chain: Vec<u8>, key: &PrivateKeyDer<'_>, certified: &CertifiedKey) -> Option<Identity> {
     if certified.key.algorithm() != SignatureAlgorithm::ECDSA {
         return None;
     }
@@ -159,7 +157,7 @@ fn identity(
         .load_private_key(key.secret_der())
         .ok()?;
     Some(Identity(DtlsCertificate {
-        certificate: leaf.to_vec(),
+        certificate: chain,
         private_key: key.secret_der().to_vec(),
     }))
 }

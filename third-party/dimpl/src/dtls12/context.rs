@@ -401,9 +401,10 @@ impl CryptoContext {
         let AuthMode::Certificate { certificate, .. } = &self.auth else {
             panic!("get_client_certificate called in PSK mode");
         };
-        let cert = Asn1Cert(0..certificate.len());
-        let mut certs = ArrayVec::new();
-        certs.push(cert);
+        // FOREBAY: every certificate of the chain.
+        let certs = crate::util::chain(certificate)
+            .map(Asn1Cert)
+            .collect::<ArrayVec<_, 32>>();
         Certificate::new(certs)
     }
 

@@ -1343,13 +1343,14 @@ pub(crate) fn handshake_create_certificate(
 
     let cert_start = src.len();
     src.extend_from_slice(engine.certificate_der());
-    let cert_end = src.len();
 
-    let mut certificate_list = ArrayVec::new();
-    certificate_list.push(CertificateEntry {
-        cert: Asn1Cert(cert_start..cert_end),
-        extensions_range: 0..0,
-    });
+    // FOREBAY: every certificate of the chain.
+    let certificate_list = crate::util::chain(engine.certificate_der())
+        .map(|range| CertificateEntry {
+            cert: Asn1Cert(cert_start + range.start..cert_start + range.end),
+            extensions_range: 0..0,
+        })
+        .collect();
 
     let certificate = Certificate {
         context_range: context_start..context_end,
