@@ -1,61 +1,54 @@
-//! Clients that no one here wrote: every packet comes back.
+//! Debian's coturn client over TCP, TLS and DTLS, in every mode that works
+//! against coturn itself: every packet comes back, and every byte.
 
-use std::process::Command;
-
-use crate::server::{PEER, Peer, USER, installed};
+use crate::server::uclient::{self, Run};
 use crate::{Place, Running};
 
-/// Runs coturn's client over a transport, against an echo peer, and holds it
-/// to its word.
-pub(crate) fn all_come_back(running: &Running, port: u16, packets: usize, arguments: &[&str]) {
-    let echo = Peer::start(PEER);
-    let (peer_port, port) = (echo.port.to_string(), port.to_string());
+/// Runs the client with each line of flags against a port.
+fn each(running: &Running, runs: &[(u16, usize, &str)]) {
     let ip = running.ip.to_string();
-    let mut all = vec![
-        "-p", &port, "-u", USER.0, "-w", USER.1, "-c", "-X", "-z", "5", "-e", PEER, "-r",
-        &peer_port,
-    ];
-    all.extend(arguments);
-    all.push(&ip);
-    // Over DTLS the client throws a coin for each session which version it
-    // speaks, one of them a version that nobody should (RFC 8996), and then
-    // waits for ever.
-    let over_dtls = arguments.contains(&"-S") && !arguments.contains(&"-t");
-    let (attempts, seconds) = if over_dtls { (10, "12") } else { (1, "60") };
-    let expected = format!("tot_send_msgs={packets}, tot_recv_msgs={packets}");
-    let mut text = String::new();
-    let came_back = (0..attempts).any(|_| {
-        let output = installed(
-            Command::new("timeout")
-                .args([seconds, "turnutils_uclient"])
-                .args(&all)
-                .output(),
-        );
-        text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.contains(&expected) && text.contains("Total lost packets 0 ")
-    });
-    assert!(
-        came_back,
-        "{arguments:?}: {}\n{}",
-        text.lines().rev().take(8).collect::<Vec<_>>().join("\n"),
-        running.server.log()
-    );
+    let runs: Vec<Run<'_>> = runs
+        .iter()
+        .map(|&(port, packets, flags)| Run {
+            host: &ip,
+            port,
+            flags,
+            packets,
+        })
+        .collect();
+    let failed = uclient::all_come_back(&runs);
+    assert!(failed.is_empty(), "{failed}{}", running.server.log());
+}
+
+/// Ten packets over a transport (its flags) and a port.
+pub(crate) fn ten_come_back(running: &Running, port: u16, transport: &str) {
+    each(running, &[(port, 10, &format!("{transport} -c -X -n 10"))]);
 }
 
 #[test]
 fn turn_over_every_transport() {
     let running = Place::new().start("", "");
     for (transport, port, flags) in [
-        ("tcp", running.tcp, &["-t"][..]),
-        ("tls", running.tls, &["-t", "-S"]),
-        ("dtls", running.dtls, &["-S"]),
+        ("tcp", running.tcp, "-t"),
+        ("tls", running.tls, "-t -S"),
+        ("dtls", running.dtls, "-S"),
     ] {
-        for mode in [&["-n", "20"][..], &["-n", "20", "-s"]] {
-            all_come_back(&running, port, 20, &[flags, mode].concat());
-        }
+        let with = |mode: &str| format!("{flags} {mode}");
+        each(
+            &running,
+            &[
+                (port, 20, &with("-c -X -n 20")),
+                (port, 20, &with("-c -X -n 20 -s")),
+                (port, 20, &with("-c -X -n 20 -l 1300")),
+                (port, 20, &with("-c -x -n 20")),
+                // RTP and RTCP, whose connections differ.
+                (port, 20, &with("-X -n 10")),
+                (port, 20, &with("-X -n 10 -s")),
+            ],
+        );
         let line = format!("forebay_connections_adopted_total{{transport=\"{transport}\"}}");
         assert!(
-            running.counted(&line) >= 2.0,
+            running.counted(&line) >= 8.0,
             "{}",
             running.server.metrics()
         );
@@ -66,19 +59,43 @@ fn turn_over_every_transport() {
     }
 }
 
+/// From one connection's allocation to another's.
+#[test]
+fn clients_through_each_other() {
+    let running = Place::new().start("", "");
+    each(
+        &running,
+        &[
+            (running.tcp, 40, "-t -y -X -n 10"),
+            (running.tcp, 40, "-t -y -X -n 10 -s"),
+            (running.tls, 20, "-t -S -y -c -X -n 10"),
+            (running.dtls, 20, "-S -y -c -X -n 10"),
+        ],
+    );
+}
+
 /// Which of the two a client speaks is seen from its first byte.
 #[test]
 fn tls_on_a_tcp_address_and_the_other_way_round() {
     let running = Place::new().start("", "");
-    all_come_back(&running, running.tcp, 10, &["-t", "-S", "-n", "10"]);
-    all_come_back(&running, running.tls, 10, &["-t", "-n", "10"]);
+    each(
+        &running,
+        &[
+            (running.tcp, 10, "-t -S -c -X -n 10"),
+            (running.tls, 10, "-t -c -X -n 10"),
+        ],
+    );
 }
 
 #[test]
-fn ten_clients_at_once_over_each() {
+fn fifty_clients_at_once_over_each() {
     let running = Place::new().start("", "");
-    for (port, flags) in [(running.tcp, &["-t"][..]), (running.tls, &["-t", "-S"])] {
-        let load = [flags, &["-m", "10", "-n", "10"]].concat();
-        all_come_back(&running, port, 100, &load);
-    }
+    each(
+        &running,
+        &[
+            (running.tcp, 500, "-t -c -X -m 50 -n 10"),
+            (running.tls, 500, "-t -S -c -X -m 50 -n 10"),
+            (running.dtls, 500, "-S -c -X -m 50 -n 10"),
+        ],
+    );
 }

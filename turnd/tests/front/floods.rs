@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::clients::all_come_back;
+use crate::clients::ten_come_back;
 use crate::server::wait_for;
 use crate::{Place, Running};
 
@@ -40,7 +40,7 @@ fn connections_that_say_nothing_are_bounded_in_number_and_time() {
     assert!(running.counted("forebay_connections_half_open") <= 8.0);
     assert!(wait_for(|| refused(&running, "timeout") == 8.0));
     drop(silent);
-    all_come_back(&running, running.tls, 5, &["-t", "-S", "-n", "5"]);
+    ten_come_back(&running, running.tls, "-t -S");
     assert_eq!(running.counted("forebay_connections_half_open"), 0.0);
 }
 
@@ -120,7 +120,7 @@ fn dtls_hellos_of_strangers_are_bounded() {
         .count();
     assert!((1..=8).contains(&answered), "{answered}");
     thread::sleep(Duration::from_secs(4));
-    all_come_back(&running, running.dtls, 5, &["-S", "-n", "5"]);
+    ten_come_back(&running, running.dtls, "-S");
 }
 
 /// Of DTLS 1.2 with one cipher suite, P-256, ECDSA and extended master secret.

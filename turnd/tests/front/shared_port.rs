@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Place;
-use crate::clients::all_come_back;
+use crate::clients::ten_come_back;
 use crate::server::installed;
 
 /// A web server that says what it was asked for; it ends with the test.
@@ -71,7 +71,7 @@ fn a_page_is_served_while_turn_is_relayed() {
     let running = place.start(&format!("backend = \"{backend}\"\n"), "");
     thread::scope(|scope| {
         let relay = scope.spawn(|| {
-            all_come_back(&running, running.tls, 30, &["-t", "-S", "-n", "30"]);
+            ten_come_back(&running, running.tls, "-t -S");
         });
         for _ in 0..5 {
             assert_eq!(

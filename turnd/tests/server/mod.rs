@@ -2,6 +2,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod uclient;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -226,17 +228,6 @@ impl Server {
             })
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum()
-    }
-
-    /// coturn's load client with the arguments that name this server.
-    pub(crate) fn uclient(&self, arguments: &[&str]) -> Output {
-        installed(
-            Command::new("turnutils_uclient")
-                .arg("-p")
-                .arg(self.setup.port.to_string())
-                .args(arguments)
-                .output(),
-        )
     }
 
     /// Whether a client with these credentials gets a packet through.

@@ -1,15 +1,24 @@
 //! To the workers.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::tally::{Refusal, Tally};
 use crate::streams::Connection;
 use crate::worker::Mailer;
 
-/// Hands connections to whoever has the fewest.
+/// How many connections more than the emptiest a worker may have before its
+/// clients are sent there.
+const AHEAD: usize = 64;
+
+/// Hands connections over. Those of one client go to one worker, where the
+/// token for a port it holds can be claimed (RFC 8656 §18.10), as long as
+/// that worker is not far ahead of the others.
 #[derive(Debug, Clone)]
 pub(super) struct Workers {
     mailers: Arc<[Mailer]>,
+    hasher: RandomState,
     tally: Arc<Tally>,
 }
 
@@ -17,6 +26,7 @@ impl Workers {
     pub(super) fn new(mailers: Vec<Mailer>, tally: Arc<Tally>) -> Self {
         Self {
             mailers: mailers.into(),
+            hasher: RandomState::new(),
             tally,
         }
     }
@@ -24,10 +34,28 @@ impl Workers {
     /// The connection is closed when no worker takes it.
     pub(super) fn adopt(&self, connection: Connection) {
         let transport = connection.transport;
-        let mailer = self.mailers.iter().min_by_key(|mailer| mailer.streams());
-        match mailer.map(|mailer| mailer.adopt(connection)) {
-            Some(Ok(())) => Tally::per(&self.tally.streams, transport),
-            _ => self.tally.refuse(Refusal::Workers),
+        let taken = self.emptiest().and_then(|emptiest| {
+            let home = self.home(connection.client.ip(), emptiest);
+            home.adopt(connection)
+                .or_else(|connection| emptiest.adopt(*connection))
+                .ok()
+        });
+        match taken {
+            Some(()) => Tally::per(&self.tally.streams, transport),
+            None => self.tally.refuse(Refusal::Workers),
+        }
+    }
+
+    fn emptiest(&self) -> Option<&Mailer> {
+        self.mailers.iter().min_by_key(|mailer| mailer.streams())
+    }
+
+    fn home<'a>(&'a self, client: IpAddr, emptiest: &'a Mailer) -> &'a Mailer {
+        let hash = self.hasher.hash_one(client.to_canonical());
+        let place = (hash % self.mailers.len().max(1) as u64) as usize;
+        match self.mailers.get(place) {
+            Some(home) if home.streams() <= emptiest.streams() + AHEAD => home,
+            _ => emptiest,
         }
     }
 }

@@ -65,6 +65,16 @@ pub(crate) fn is_request(message: &[u8]) -> bool {
     }
 }
 
+/// Bytes of the message that `bytes` begin with, padding included, when this
+/// side wrote it: ChannelData may come first.
+#[inline]
+pub(crate) fn written_len(bytes: &[u8]) -> usize {
+    match (Framer { spoken: true }).next(bytes) {
+        Next::Message { len, .. } => len,
+        Next::Incomplete | Next::Foreign => bytes.len(),
+    }
+}
+
 impl Framer {
     /// The longest message, padding included: no datagram carries more.
     pub const MAX_MESSAGE: usize = u16::MAX as usize;

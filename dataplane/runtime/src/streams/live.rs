@@ -11,7 +11,7 @@ use forebay_turn::{ClientAddr, FiveTuple, SocketId};
 use forebay_wire::clock::Instant;
 use rustls::ServerConnection;
 
-use super::framing::{Framer, Outcome, Room, is_request};
+use super::framing::{Framer, Outcome, Room, is_request, written_len};
 use super::{ClientTransport, Connection};
 
 /// Why a connection ends.
@@ -220,7 +220,14 @@ impl Live {
         let Some(tls) = &mut self.tls else {
             return Ok(std::mem::replace(&mut self.output, spare));
         };
-        tls.writer().write_all(&self.output).map_err(|_| End::Tls)?;
+        // A record each: some clients take what one read gives for one
+        // message, coturn's own among them.
+        let mut rest = &self.output[..];
+        while !rest.is_empty() {
+            let (message, after) = rest.split_at(written_len(rest));
+            tls.writer().write_all(message).map_err(|_| End::Tls)?;
+            rest = after;
+        }
         self.output.clear();
         self.output.shrink_to(LARGE);
         flush(tls, &mut spare);
