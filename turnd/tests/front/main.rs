@@ -5,6 +5,7 @@ mod browser_scripts;
 #[path = "../server/mod.rs"]
 mod server;
 
+mod aiortc;
 mod browser;
 mod certificate;
 mod chain;
@@ -46,11 +47,12 @@ impl Place {
     /// A self-signed pair whose issuer tells which one it is.
     fn make_certificate(&self, certificate: &str, key: &str, organisation: &str) {
         let subject = format!("/O={organisation}/CN={NAME}");
+        let names = format!("subjectAltName=DNS:{NAME},IP:{}", self.setup.address);
         let output = installed(
             Command::new("openssl")
                 .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "90"])
                 .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", &subject])
-                .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+                .args(["-addext", &names])
                 .args(["-addext", "basicConstraints=critical,CA:FALSE"])
                 .arg("-keyout")
                 .arg(self.setup.path(key))

@@ -11,7 +11,7 @@ use crate::clients::ten_come_back;
 use crate::server::installed;
 
 /// A web server that says what it was asked for; it ends with the test.
-fn web_server() -> SocketAddr {
+pub(crate) fn web_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     let address = listener.local_addr().expect("an address");
     thread::spawn(move || {
