@@ -2,7 +2,7 @@
 
 use xtask::tidy::edges::Package;
 use xtask::tidy::source::Source;
-use xtask::tidy::{assertions, banned, dead, edges, markers, shape};
+use xtask::tidy::{assertions, banned, dead, edges, markers, named_tests, shape};
 
 fn lines(
     path: &str,
@@ -217,4 +217,20 @@ fn run() -> u8 { 1 }
         .map(|finding| finding.line)
         .collect();
     assert_eq!(found, [2, 10]);
+}
+
+#[test]
+fn tests_that_documents_name_exist() {
+    let code = "#[test]\nfn here() {}\nfn helper() {}\nproptest! {\n #[test]\n fn there(n: u8) {}\n}\n// fn gone()\n";
+    let document = "| a | `x/tests/a.rs::here`, `x/tests/a.rs::there` |\n| b | `x/tests/a.rs::helper` |\n\
+                    | c | `x/tests/a.rs::gone` |\n| d | `x/tests/b.rs::here` and `plain.rs` |\n";
+    let sources = [
+        Source::new("x/tests/a.rs", code),
+        Source::new("docs/x.md", document),
+    ];
+    let lines: Vec<usize> = named_tests::check(&sources)
+        .iter()
+        .map(|finding| finding.line)
+        .collect();
+    assert_eq!(lines, [2, 3, 4]);
 }

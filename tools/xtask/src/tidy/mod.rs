@@ -12,6 +12,7 @@ pub mod banned;
 pub mod dead;
 pub mod edges;
 pub mod markers;
+pub mod named_tests;
 pub mod shape;
 pub mod source;
 
@@ -49,6 +50,7 @@ pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let packages = edges::packages(&metadata, root);
 
     let mut findings = edges::check(&packages);
+    findings.extend(named_tests::check(&sources));
     for source in &sources {
         findings.extend(shape::length(source));
         findings.extend(shape::name(&source.path));
