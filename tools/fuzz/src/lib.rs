@@ -8,6 +8,7 @@ mod config;
 mod demux;
 mod dtls;
 mod forwarder;
+mod framing;
 mod import_coturn;
 mod ipc;
 mod proxy_protocol;
@@ -29,7 +30,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target {
         name: "channel_data",
         run: channel_data::run,
@@ -53,6 +54,10 @@ pub const TARGETS: [Target; 16] = [
     Target {
         name: "forwarder",
         run: forwarder::run,
+    },
+    Target {
+        name: "framing",
+        run: framing::run,
     },
     Target {
         name: "import_coturn",

@@ -126,4 +126,4 @@ macro_rules! replays {
     };
 }
 
-replays!(channel_data codec config demux dtls forwarder import_coturn ipc proxy_protocol rtcp rtp sdp send_indication shard srtp stun);
+replays!(channel_data codec config demux dtls forwarder framing import_coturn ipc proxy_protocol rtcp rtp sdp send_indication shard srtp stun);
