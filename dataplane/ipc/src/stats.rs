@@ -127,6 +127,7 @@ table! {
     DroppedUserBandwidth, Counter, "packets_dropped", Some(("reason", "user_bandwidth")), "Packets dropped by the engine.";
     DroppedHostBandwidth, Counter, "packets_dropped", Some(("reason", "host_bandwidth")), "Packets dropped by the engine.";
     RequestsForwarded, Counter, "requests_forwarded", None, "Requests given to the worker that made their mobility ticket or reservation token.";
+    StreamMemory, Gauge, "stream_memory_bytes", None, "Bytes held for connections of clients: their TLS, and what came or waits to be sent.";
     PortsReserved, Gauge, "relay_ports_reserved", None, "Relay ports held for a client that asked for a pair and has yet to claim the second.";
 }
 

@@ -205,6 +205,13 @@ impl Picture {
             self.rate(Stat::ToPeerPackets),
             self.rate(Stat::ToClientPackets),
         ));
+        if self.total(Stat::StreamMemory) > 0 {
+            lines.push(format!(
+                "streams  {} connections, {:.1} MB held for them",
+                self.total(Stat::Streams),
+                self.total(Stat::StreamMemory) as f64 / 1e6,
+            ));
+        }
         lines.push(String::new());
         lines.push(
             "worker  core  allocations  ports free  to peers/s  to clients/s     Mbit/s  packets/send   cpu %".to_owned(),
@@ -339,6 +346,8 @@ impl Picture {
                 "seconds_left": drain.seconds_left,
             })),
             "allocations": self.total(Stat::AllocationsLive),
+            "streams": self.total(Stat::Streams),
+            "stream_memory_bytes": self.total(Stat::StreamMemory),
             "workers": workers,
             "media": self.media.iter().map(|worker| json!({
                 "worker": worker.worker,

@@ -56,6 +56,8 @@ pub(crate) struct Live {
     pub(crate) active: Instant,
     /// When the client last took something, or something began to wait.
     pub(crate) progress: Instant,
+    /// What it held when that was last counted, bytes.
+    counted: usize,
 }
 
 /// Before this lies the beginning of a message, from here on what TLS
@@ -97,6 +99,7 @@ impl Live {
             held: false,
             active: now,
             progress: now,
+            counted: 0,
         }
     }
 
@@ -201,6 +204,25 @@ impl Live {
     /// Bytes that wait for the client.
     pub(crate) fn waiting(&self) -> usize {
         self.output.len() + (self.sending - self.sent)
+    }
+
+    /// Counts to a total what is held for it now: itself, its TLS and its
+    /// buffers, bytes.
+    #[inline]
+    pub(crate) fn count(&mut self, total: &mut u64) {
+        let tls = self
+            .tls
+            .as_ref()
+            .map_or(0, |_| size_of::<ServerConnection>());
+        let buffers = self.partial.capacity() + self.output.capacity() + self.sending;
+        let held = size_of::<Self>() + tls + buffers;
+        *total = (*total + held as u64).saturating_sub(self.counted as u64);
+        self.counted = held;
+    }
+
+    /// Takes it out of a total again.
+    pub(crate) fn uncount(&self, total: &mut u64) {
+        *total = total.saturating_sub(self.counted as u64);
     }
 
     /// Adds bytes to what waits.

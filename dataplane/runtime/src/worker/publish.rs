@@ -35,12 +35,15 @@ pub(super) struct StreamCounts {
     pub(super) dropped: u64,
     pub(super) sends: u64,
     pub(super) buffers_exhausted: u64,
+    /// Bytes held for them; now.
+    pub(super) memory: u64,
 }
 
 /// Writes what connections did.
 pub(super) fn publish_streams(page: &StatsPage, counts: &StreamCounts, open: usize) {
     let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
     put(Stat::Streams, open as u64);
+    put(Stat::StreamMemory, counts.memory);
     put(Stat::StreamsAdopted, counts.adopted);
     put(Stat::StreamsRefused, counts.refused);
     for (end, stat) in [

@@ -260,6 +260,37 @@ fn a_client_that_takes_nothing_is_shed_and_holds_up_nobody() {
 }
 
 #[test]
+fn what_is_held_for_connections_is_shown() {
+    const WAITING: u64 = 200_000;
+    let host = Host::with(&options());
+    let peer = peer(false);
+    assert_eq!(host.stat(Stat::StreamMemory), 0);
+    let mut slow = StreamClient::tcp(&host);
+    let relayed = slow.allocate();
+    slow.channel(0x4001, peer.local_addr().unwrap());
+    // Two clients, the half of a message, and media that one does not take.
+    let mut other = StreamClient::tcp(&host);
+    other.binding();
+    let calm = host.until(Stat::StreamMemory, |held| held > 0);
+    let unfinished = padded(0x4001, &[7; 8000]);
+    other.send(&unfinished[..4000]);
+    host.until(Stat::StreamMemory, |held| held >= calm + 4000);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while host.stat(Stat::StreamMemory) < calm + WAITING {
+        assert!(Instant::now() < deadline, "it never waits");
+        for _ in 0..50 {
+            peer.send_to(&[9; 1200], relayed).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop((slow, other));
+    host.until(Stat::Streams, |open| open == 0);
+    // Buffers for the next sends are kept.
+    host.until(Stat::StreamMemory, |held| held < calm + WAITING / 2);
+    host.stop();
+}
+
+#[test]
 fn idle_connections_end_unless_they_hold_an_allocation() {
     let limits = StreamLimits {
         idle: Duration::from_millis(300),

@@ -123,9 +123,13 @@ impl Streams {
             let Some(mut chunk) = self.chunks.pop_front() else {
                 break;
             };
+            let index = chunk.index as usize;
             if self.read(ring, now, slots, in_use, room, &mut chunk) {
                 held = true;
                 self.chunks.push_back(chunk);
+            }
+            if let Some(live) = &mut self.entries[index].live {
+                live.count(&mut self.counts.memory);
             }
         }
         if held {

@@ -192,6 +192,7 @@ impl Streams {
             live.ready = true;
             self.ready.push(index);
         }
+        live.count(&mut self.counts.memory);
         self.entries[index as usize] = Entry {
             state: State::Open,
             generation,
@@ -258,6 +259,7 @@ impl Streams {
             return Ok(true);
         };
         entry.state = State::Ending;
+        live.uncount(&mut self.counts.memory);
         let generation = entry.generation;
         shard.disconnected(&live.tuple);
         self.counts.ended[end as usize] += 1;

@@ -56,6 +56,7 @@ impl Streams {
                 let range = piece.start as usize..(piece.start + piece.len) as usize;
                 live.put(arena.get(range).unwrap_or_default());
             }
+            live.count(&mut self.counts.memory);
             if !live.ready {
                 live.ready = true;
                 self.ready.push(index);
@@ -91,13 +92,17 @@ impl Streams {
             return Ok(());
         };
         let spare = self.spare.pop().unwrap_or_default();
-        match live.output(spare) {
+        let memory = &mut self.counts.memory;
+        *memory = memory.saturating_sub(spare.capacity() as u64);
+        let output = live.output(spare);
+        live.sending = output.as_ref().map_or(0, Vec::len);
+        live.count(&mut self.counts.memory);
+        match output {
             Ok(bytes) if bytes.is_empty() => {
                 self.keep(bytes);
                 Ok(())
             }
             Ok(bytes) => {
-                live.sending = bytes.len();
                 live.sent = 0;
                 entry.sending = true;
                 self.counts.sends += 1;
@@ -155,6 +160,7 @@ impl Streams {
         }
         live.sending = 0;
         live.sent = 0;
+        live.count(&mut self.counts.memory);
         let more = live.has_output();
         self.keep(bytes);
         if more { self.send(ring, index) } else { Ok(()) }
@@ -165,6 +171,7 @@ impl Streams {
         if self.spare.len() < SPARE && bytes.capacity() > 0 {
             bytes.clear();
             bytes.shrink_to(LARGE);
+            self.counts.memory += bytes.capacity() as u64;
             self.spare.push(bytes);
         }
     }
