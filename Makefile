@@ -1,7 +1,9 @@
 # The commands of everyday work. Each one installs what it needs.
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help run test bench bench-quick bench-forward lint
+.PHONY: help run test bench bench-quick bench-forward soak lint
+# Of `make soak`.
+MINUTES ?= 30
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -36,3 +38,7 @@ bench-forward: ## rooms against plain copies and Janus, about ten minutes (as ro
 	./scripts/install-test-parts janus:janus
 	$(CARGO) build --release --bins
 	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- forward
+
+soak: ## half an hour of churn on loopback: nothing may grow, leak or be logged as error (MINUTES=2 for a short one)
+	$(CARGO) build --release --bins
+	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- soak --minutes $(MINUTES)

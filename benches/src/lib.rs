@@ -11,6 +11,7 @@ pub mod pump;
 pub mod relay;
 pub mod rig;
 pub mod servers;
+pub mod soak;
 pub mod survive;
 pub mod table;
 pub mod turn_client;

@@ -15,7 +15,7 @@ use forebay_benches::relay::{self, Part, table};
 use forebay_benches::rig::cleanup;
 use forebay_benches::servers::{Kind, sibling, sibling_turnd};
 use forebay_benches::turn_client::{Credentials, IN_FLIGHT};
-use forebay_benches::{bare, forward, load, survive};
+use forebay_benches::{bare, forward, load, soak, survive};
 
 /// Benchmarks of Forebay, end to end.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ enum Command {
     Load(LoadArguments),
     /// Pump many relays and fail when a single packet is lost
     Survive(SurviveArguments),
+    /// Churn for half an hour and fail when anything is left over
+    Soak(SoakArguments),
     /// The bare forwarder the comparison starts
     #[command(hide = true)]
     Bare(BareArguments),
@@ -194,6 +196,19 @@ struct SurviveArguments {
 }
 
 #[derive(Debug, Args)]
+struct SoakArguments {
+    /// Minutes of churn
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
+    /// forebay-turnd [default: beside this program]
+    #[arg(long)]
+    turnd: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct BareArguments {
     #[arg(long)]
     mode: bare::Mode,
@@ -216,6 +231,7 @@ fn main() -> Result<ExitCode> {
         Command::Profile(arguments) => profile(&arguments),
         Command::Load(arguments) => pump(&arguments),
         Command::Survive(arguments) => endure(&arguments),
+        Command::Soak(arguments) => churn(&arguments),
         Command::Bare(arguments) => {
             let BareArguments {
                 mode,
@@ -369,6 +385,26 @@ fn endure(arguments: &SurviveArguments) -> Result<ExitCode> {
         );
     }
     Ok(if outcome.is_lossless() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn churn(arguments: &SoakArguments) -> Result<ExitCode> {
+    let report = soak::run(&soak::Options {
+        duration: Duration::try_from_secs_f64(arguments.minutes * 60.0)?,
+        turnd: match &arguments.turnd {
+            Some(path) => path.clone(),
+            None => sibling_turnd()?,
+        },
+    })?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", soak::table::plain(&report));
+    }
+    Ok(if report.is_sound() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -47,7 +47,7 @@ impl Credentials {
     }
 
     /// Key of MESSAGE-INTEGRITY in `realm` (RFC 8489 §9.2.2), ready to clone.
-    pub(super) fn key(&self, realm: &str) -> Result<Hmac<Sha1>> {
+    pub(crate) fn key(&self, realm: &str) -> Result<Hmac<Sha1>> {
         let text = format!("{}:{realm}:{}", self.username, self.password);
         Ok(Hmac::<Sha1>::new_from_slice(&Md5::digest(text))?)
     }

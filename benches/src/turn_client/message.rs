@@ -8,20 +8,23 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 
-pub(super) const ALLOCATE: u16 = 0x003;
-pub(super) const REFRESH: u16 = 0x004;
-pub(super) const CHANNEL_BIND: u16 = 0x009;
-pub(super) const BINDING: u16 = 0x001;
+pub(crate) const ALLOCATE: u16 = 0x003;
+pub(crate) const REFRESH: u16 = 0x004;
+pub(crate) const CHANNEL_BIND: u16 = 0x009;
+pub(crate) const BINDING: u16 = 0x001;
 
-pub(super) const ERROR_CODE: u16 = 0x0009;
-pub(super) const CHANNEL_NUMBER: u16 = 0x000c;
-pub(super) const LIFETIME: u16 = 0x000d;
-pub(super) const XOR_PEER_ADDRESS: u16 = 0x0012;
-pub(super) const REALM: u16 = 0x0014;
-pub(super) const NONCE: u16 = 0x0015;
-pub(super) const USERNAME: u16 = 0x0006;
-pub(super) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
-pub(super) const REQUESTED_TRANSPORT: u16 = 0x0019;
+pub(crate) const ERROR_CODE: u16 = 0x0009;
+pub(crate) const CHANNEL_NUMBER: u16 = 0x000c;
+pub(crate) const LIFETIME: u16 = 0x000d;
+pub(crate) const XOR_PEER_ADDRESS: u16 = 0x0012;
+pub(crate) const REALM: u16 = 0x0014;
+pub(crate) const NONCE: u16 = 0x0015;
+pub(crate) const USERNAME: u16 = 0x0006;
+pub(crate) const XOR_RELAYED_ADDRESS: u16 = 0x0016;
+pub(crate) const EVEN_PORT: u16 = 0x0018;
+pub(crate) const REQUESTED_TRANSPORT: u16 = 0x0019;
+pub(crate) const RESERVATION_TOKEN: u16 = 0x0022;
+pub(crate) const MOBILITY_TICKET: u16 = 0x8030;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 
 const COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
@@ -29,15 +32,15 @@ const HEADER: usize = 20;
 const TAG: usize = 20;
 
 /// A transaction id.
-pub(super) type TransactionId = [u8; 12];
+pub(crate) type TransactionId = [u8; 12];
 
 /// A request being written.
-pub(super) struct Request {
+pub(crate) struct Request {
     bytes: Vec<u8>,
 }
 
 impl Request {
-    pub(super) fn new(method: u16, id: &TransactionId) -> Self {
+    pub(crate) fn new(method: u16, id: &TransactionId) -> Self {
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(&class_and_method(method).to_be_bytes());
         bytes.extend_from_slice(&[0, 0]);
@@ -46,14 +49,14 @@ impl Request {
         Self { bytes }
     }
 
-    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
+    pub(crate) fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.bytes.extend_from_slice(&kind.to_be_bytes());
         self.bytes.extend_from_slice(&length(value.len()));
         self.bytes.extend_from_slice(value);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    pub(super) fn address(&mut self, kind: u16, address: SocketAddr) {
+    pub(crate) fn address(&mut self, kind: u16, address: SocketAddr) {
         let mut value = vec![0, if address.is_ipv4() { 1 } else { 2 }];
         let port = address.port() ^ u16::from_be_bytes([COOKIE[0], COOKIE[1]]);
         value.extend_from_slice(&port.to_be_bytes());
@@ -67,7 +70,7 @@ impl Request {
     }
 
     /// Closes the message, with MESSAGE-INTEGRITY when there is a key.
-    pub(super) fn finish(mut self, key: Option<&Hmac<Sha1>>) -> Vec<u8> {
+    pub(crate) fn finish(mut self, key: Option<&Hmac<Sha1>>) -> Vec<u8> {
         if let Some(key) = key {
             let end = self.bytes.len() + 4 + TAG;
             self.bytes[2..4].copy_from_slice(&length(end - HEADER));
@@ -84,28 +87,28 @@ impl Request {
 }
 
 /// A response that has been received.
-pub(super) struct Response<'a> {
+pub(crate) struct Response<'a> {
     bytes: &'a [u8],
 }
 
 impl<'a> Response<'a> {
     /// A success or error response, or nothing.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let kind = u16::from_be_bytes([*bytes.first()?, *bytes.get(1)?]);
         let length = usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]));
         let bytes = bytes.get(..HEADER + length)?;
         (bytes[4..8] == COOKIE && kind & 0xc100 == 0x0100).then_some(Self { bytes })
     }
 
-    pub(super) fn answers(&self, id: &TransactionId) -> bool {
+    pub(crate) fn answers(&self, id: &TransactionId) -> bool {
         self.bytes[8..HEADER] == *id
     }
 
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.bytes[0] & 1 == 1 && self.bytes[1] & 0x10 == 0
     }
 
-    pub(super) fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
+    pub(crate) fn attribute(&self, wanted: u16) -> Option<&'a [u8]> {
         let mut rest = &self.bytes[HEADER..];
         while let [k0, k1, l0, l1, body @ ..] = rest {
             let length = usize::from(u16::from_be_bytes([*l0, *l1]));
@@ -117,12 +120,12 @@ impl<'a> Response<'a> {
         None
     }
 
-    pub(super) fn error_code(&self) -> Option<u16> {
+    pub(crate) fn error_code(&self) -> Option<u16> {
         let value = self.attribute(ERROR_CODE)?;
         Some(u16::from(*value.get(2)? & 7) * 100 + u16::from(*value.get(3)?))
     }
 
-    pub(super) fn address(&self, kind: u16) -> Option<SocketAddr> {
+    pub(crate) fn address(&self, kind: u16) -> Option<SocketAddr> {
         let [_, family, p0, p1, octets @ ..] = self.attribute(kind)? else {
             return None;
         };
@@ -139,6 +142,17 @@ impl<'a> Response<'a> {
             _ => return None,
         };
         Some(SocketAddr::new(ip, port))
+    }
+}
+
+/// Length of a message in a stream, padding included (RFC 8656 §12.5), from
+/// its first four bytes.
+pub(crate) fn framed_length(head: [u8; 4]) -> usize {
+    let stated = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    if head[0] < 0x40 {
+        HEADER + stated
+    } else {
+        4 + stated.next_multiple_of(4)
     }
 }
 

@@ -3,7 +3,7 @@
 
 mod credentials;
 mod exchange;
-mod message;
+pub(crate) mod message;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
