@@ -42,6 +42,10 @@ impl Adopted {
     /// client repeats the request that it was opened for.
     const PATIENCE: Duration = Duration::from_secs(45);
 
+    /// How long a client is sure of its socket although it is not served yet:
+    /// it answers a challenge.
+    const SETTLING: Duration = Duration::from_secs(2);
+
     pub(super) fn is_full(&self) -> bool {
         self.clients.len() >= Self::MOST
     }
@@ -56,6 +60,18 @@ impl Adopted {
             slot,
             seen: now,
         });
+    }
+
+    /// Forgets the longest-known client that is not served any more, though it
+    /// may yet repeat its last request, and gives its slot.
+    pub(super) fn make_room(
+        &mut self,
+        now: Instant,
+        served: impl Fn(&FiveTuple) -> bool,
+    ) -> Option<u32> {
+        let gone = |client: &Client| client.seen + Self::SETTLING <= now && !served(&client.tuple);
+        let place = self.clients.iter().position(gone)?;
+        self.clients.remove(place).map(|client| client.slot)
     }
 
     /// Looks at the client that was looked at the longest time ago. Gives its
@@ -98,6 +114,13 @@ impl Worker {
         request: &[u8],
     ) -> Result<(), RingFailed> {
         let now = self.state.now;
+        let (adopted, shard) = (&mut self.sockets.adopted, &self.shard);
+        if adopted.is_full()
+            && !adopted.has(tuple)
+            && let Some(slot) = adopted.make_room(now.instant, |tuple| shard.serves(tuple))
+        {
+            self.sockets.close(&mut self.ring, SocketId(slot))?;
+        }
         if self.sockets.take_over(&mut self.ring, tuple, now.instant)? {
             self.shard
                 .forwarded(now, tuple, request, &mut self.state.tx);
