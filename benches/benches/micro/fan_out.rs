@@ -144,6 +144,7 @@ impl FanOut {
                 rtx_ssrc: None,
             }]),
             nack: !audio,
+            fir: false,
             muted: false,
         }));
         for number in 1..=subscribers {

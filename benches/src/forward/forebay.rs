@@ -250,6 +250,7 @@ fn track(publisher: usize, stream: Stream) -> Result<MediaTrack> {
             rtx_ssrc: None,
         }])?,
         nack: stream.video,
+        fir: false,
         muted: false,
         note: Note::default(),
     })

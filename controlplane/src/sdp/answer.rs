@@ -205,6 +205,8 @@ pub(super) struct Answered<'a> {
     pub(super) transport_cc: bool,
     /// Whether lost packets are asked for.
     pub(super) nack: bool,
+    /// Whether FIR is understood, and PLI is not.
+    pub(super) fir: bool,
     /// The values of `extmap` we took.
     pub(super) extensions: Vec<String>,
 }
@@ -243,6 +245,7 @@ impl<'a> Answered<'a> {
             transport_cc: says("transport-cc")
                 && extensions.iter().any(|line| line.ends_with(TRANSPORT_CC)),
             nack: kind == TrackKind::Video && says("nack"),
+            fir: kind == TrackKind::Video && says("ccm fir") && !says("nack pli"),
             codecs,
             extensions,
         }

@@ -99,6 +99,8 @@ pub struct NegotiatedTrack {
     pub nack: bool,
 }
 
+    /// Whether keyframes can be asked for with FIR alone.
+    pub fir: bool,
 /// A subscriber connection as answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NegotiatedSubscriber {

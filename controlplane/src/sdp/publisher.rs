@@ -154,6 +154,7 @@ impl PublisherOffer {
                     codecs: answered.codecs.iter().map(negotiated).collect(),
                     encodings: sending.encodings,
                     nack: answered.nack,
+                    fir: answered.fir,
                 });
             }
             parts.push((place, part));

@@ -39,6 +39,7 @@ fn track(key: u64, session: u64, muted: bool) -> MediaTrack {
         codecs: List::default(),
         encodings: List::default(),
         nack: false,
+        fir: false,
         muted,
         note: Bytes::default(),
     }

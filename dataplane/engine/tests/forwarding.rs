@@ -128,6 +128,7 @@ fn room(shard: &mut Shard, now: Now, tx: &mut TxBatch) {
         }]),
         nack: false,
         muted: false,
+        fir: false,
     }));
     for session in 1..=SUBSCRIBERS {
         changes.push(Change::SetSubscription(SubscriptionConfig {

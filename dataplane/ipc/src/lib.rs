@@ -59,7 +59,7 @@ pub use report::{
 
 /// The protocol's version. Any change to a golden file raises it; peers of
 /// different versions refuse each other in the handshake.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// How often the data plane sends every worker's statistics.
 pub const STATS_INTERVAL: Duration = Duration::from_secs(1);

@@ -251,6 +251,9 @@ pub struct MediaTrack {
 }
 
 /// What a publisher's payload type becomes.
+    /// Whether keyframes are asked for with FIR, for PLI was not negotiated.
+    #[n(9)]
+    pub fir: bool,
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct PayloadMap {
     /// As published.

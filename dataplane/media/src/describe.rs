@@ -185,6 +185,9 @@ pub struct TrackConfig {
     pub encodings: Box<[EncodingConfig]>,
     /// Whether NACK was negotiated.
     pub nack: bool,
+    /// Keyframes are asked for with FIR (RFC 5104 §4.3.1), for the publisher
+    /// knows no PLI.
+    pub fir: bool,
     /// Nothing is forwarded (the operator or the room muted it).
     pub muted: bool,
 }

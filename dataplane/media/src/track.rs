@@ -24,6 +24,7 @@ pub(crate) struct Track {
     /// 1–4, lowest quality first.
     pub(crate) encodings: Box<[Encoding]>,
     pub(crate) nack: bool,
+    pub(crate) fir: bool,
     pub(crate) muted: bool,
     /// How loud it is, if it is sound.
     pub(crate) level: Level,

@@ -223,6 +223,7 @@ impl Model {
                             codecs,
                             encodings: track.encodings.to_vec(),
                             nack: track.nack,
+                            fir: track.fir,
                             source: note.source,
                             name: note.name,
                             muted: note.muted,

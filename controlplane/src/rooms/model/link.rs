@@ -152,6 +152,7 @@ impl Context {
                 rtx_ssrc: Some(encoding.rtx_ssrc),
             })),
             nack: true,
+            fir: false,
             muted: false,
             note: note::write(&RelayNote {
                 o: key.0,

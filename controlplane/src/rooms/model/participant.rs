@@ -153,6 +153,7 @@ pub(super) struct Track {
     pub(super) codecs: Vec<NegotiatedCodec>,
     pub(super) encodings: Vec<Encoding>,
     pub(super) nack: bool,
+    pub(super) fir: bool,
     pub(super) source: Source,
     pub(super) name: String,
     pub(super) muted: Option<MutedBy>,
@@ -200,6 +201,7 @@ impl Track {
             codecs: List::truncated(codecs),
             encodings: List::truncated(self.encodings.clone()),
             nack: self.nack,
+            fir: self.fir,
             muted: self.muted.is_some(),
             note: note::write(&TrackNote {
                 id: self.id,

@@ -297,6 +297,7 @@ impl Room {
             codecs: Vec::new(),
             encodings: Vec::new(),
             nack: false,
+            fir: false,
             source,
             name,
             muted: words.is_some_and(|w| w.muted).then_some(MutedBy::Publisher),
@@ -311,6 +312,7 @@ impl Room {
         track.codecs = section.codecs;
         track.encodings = section.encodings;
         track.nack = section.nack;
+        track.fir = section.fir;
         track.lost_at = None;
         let key = *track.key.get_or_insert(new_key);
         let media = track.media(key, &publisher.session);

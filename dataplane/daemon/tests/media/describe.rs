@@ -69,6 +69,7 @@ fn track(
         codecs: List::truncated([codec]),
         encodings: List::truncated([encoding]),
         nack: codec.rtx.is_some(),
+        fir: false,
         muted: false,
         note: Bytes::new(format!("note of {key}").into_bytes()).expect("short"),
     }

@@ -140,11 +140,11 @@ fn track() -> impl Strategy<Value = MediaTrack> {
         kind,
         list(codec()),
         list(encoding()),
-        any::<(bool, bool)>(),
+        any::<(bool, bool, bool)>(),
         note(),
     )
         .prop_map(
-            |(key, session, mid, kind, codecs, encodings, (nack, muted), note)| MediaTrack {
+            |(key, session, mid, kind, codecs, encodings, (nack, muted, fir), note)| MediaTrack {
                 key,
                 session,
                 mid,
@@ -154,6 +154,7 @@ fn track() -> impl Strategy<Value = MediaTrack> {
                 nack,
                 muted,
                 note,
+                fir,
             },
         )
 }

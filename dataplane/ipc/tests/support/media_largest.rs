@@ -72,6 +72,7 @@ fn track() -> Box<MediaTrack> {
             rtx_ssrc: Some(u32::MAX),
         }),
         nack: true,
+        fir: true,
         muted: true,
         note: note(),
     })

@@ -69,6 +69,7 @@ fn track() -> MediaTrack {
         .unwrap(),
         encodings: List::new(vec![encoding("q", Some(77)), encoding("f", None)]).unwrap(),
         nack: true,
+        fir: true,
         muted: false,
         note: Bytes::new(*b"camera").unwrap(),
     }

@@ -275,6 +275,7 @@ impl Hub {
                 track.mid = config.mid;
                 track.codecs = config.codecs;
                 track.nack = config.nack;
+                track.fir = config.fir;
                 track.muted = config.muted;
                 slot
             }
@@ -298,6 +299,7 @@ impl Hub {
                     encodings: encodings.collect(),
                     codecs: config.codecs,
                     nack: config.nack,
+                    fir: config.fir,
                     muted: config.muted,
                     level: crate::ingress::Level::default(),
                 };

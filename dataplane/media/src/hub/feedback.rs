@@ -120,7 +120,16 @@ impl Hub {
                     continue;
                 }
                 let ssrc = transport.ssrc.0;
-                if transport.send_rtcp(out, |writer| writer.picture_loss(ssrc, media.0)) {
+                let command = inflow.keyframes.command();
+                let fir = track.fir;
+                let sent = transport.send_rtcp(out, |writer| {
+                    if fir {
+                        writer.full_intra_request(ssrc, media.0, command)
+                    } else {
+                        writer.picture_loss(ssrc, media.0)
+                    }
+                });
+                if sent {
                     inflow.keyframes.asked(now.instant);
                     self.counters.keyframe_requests += 1;
                     self.counters.rtcp_sent += 1;

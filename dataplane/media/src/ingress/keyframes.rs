@@ -20,6 +20,8 @@ pub(crate) struct Keyframes {
     asked: Option<Instant>,
     /// Requests since the last keyframe.
     tries: u8,
+    /// Of the command under way (RFC 5104 §4.3.1.2).
+    command: u8,
 }
 
 impl Keyframes {
@@ -44,8 +46,17 @@ impl Keyframes {
         self.tries = self.tries.saturating_add(1);
     }
 
+    /// The number of the command that a FIR gives: it is the same until a
+    /// keyframe has come.
+    pub(crate) fn command(&self) -> u8 {
+        self.command
+    }
+
     /// A keyframe began.
     pub(crate) fn came(&mut self) {
+        if self.tries > 0 {
+            self.command = self.command.wrapping_add(1);
+        }
         self.tries = 0;
     }
 }

@@ -112,6 +112,7 @@ impl Publisher {
                 })
                 .collect(),
             nack: video,
+            fir: false,
             muted: false,
         }
     }

@@ -7,4 +7,5 @@ mod support;
 mod changes;
 mod checks;
 mod feedback;
+mod requests;
 mod streams;

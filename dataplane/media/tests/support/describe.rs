@@ -40,6 +40,7 @@ pub(crate) fn audio(key: u64, session: SessionKey, mid: &str) -> TrackConfig {
         }]),
         encodings: Box::new([EncodingConfig::default()]),
         nack: false,
+        fir: false,
         muted: false,
     }
 }
@@ -69,6 +70,7 @@ pub(crate) fn video(key: u64, session: SessionKey, mid: &str, rids: &[&str]) -> 
         }]),
         encodings,
         nack: true,
+        fir: false,
         muted: false,
     }
 }

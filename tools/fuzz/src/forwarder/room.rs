@@ -280,6 +280,7 @@ impl Room {
     pub(crate) fn subscribe(&mut self, who: usize, bytes: &[u8]) {
         let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
         let subscriber = PUBLISHERS + who % SUBSCRIBERS;
+            fir: byte(3) & 4 != 0,
         let key = u64::from(byte(0) % 16);
         let base = ((self.era + 1) << 12) | (key as u32 * 16);
         let mode = if subscriber == RELAY {

@@ -209,6 +209,7 @@ pub(super) fn track(track: &MediaTrack) -> Described<TrackConfig> {
         codecs: codecs.into(),
         encodings: encodings.into(),
         nack: track.nack,
+        fir: track.fir,
         muted: track.muted,
     })
 }
