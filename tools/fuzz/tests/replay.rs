@@ -11,9 +11,12 @@ use forebay_fuzz::{TARGETS, Target};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// All targets run in parallel test threads; together they stay below this
-/// many seconds on two cores.
-const MUTATE_FOR: Duration = Duration::from_secs(2);
+/// How long each target is fed mutations, in parallel test threads: seconds
+/// that the environment may set, to search where no libfuzzer is.
+fn mutate_for() -> Duration {
+    let seconds = std::env::var("FOREBAY_FUZZ_SECONDS");
+    Duration::from_secs(seconds.map_or(2, |seconds| seconds.parse().expect("a number")))
+}
 
 fn corpus(target: Target) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -98,7 +101,8 @@ fn replay(name: &str) {
         .collect();
     let start = Instant::now();
     let mut round = 0;
-    while start.elapsed() < MUTATE_FOR {
+    let time = mutate_for();
+    while start.elapsed() < time {
         for ((path, input), rng) in entries.iter().zip(&mut generators) {
             let other = &entries[rng.random_range(0..entries.len())].1;
             let mut mutant = input.clone();
