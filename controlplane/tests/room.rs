@@ -7,13 +7,13 @@
 mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::browser::install_packages;
-use support::pair::{DataPlane, free_udp_port, free_udp_ports};
+use support::pair::{DataPlane, free_udp_port, free_udp_ports, host_address};
 use support::{ControlPlane, KEY, Place};
 
 /// Browsers at the same time would only take the cores from each other.
@@ -23,7 +23,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 struct Servers {
     place: Place,
     turn: u16,
-    media: u16,
+    media: SocketAddr,
     relays: &'static str,
     workers: u16,
     data: Option<DataPlane>,
@@ -39,9 +39,15 @@ impl Servers {
 
     /// `rooms` are keys of the control plane's `[rooms]`.
     fn start_workers(relays: &'static str, workers: u16, rooms: &str) -> Self {
+        Self::start_on(Ipv4Addr::LOCALHOST.into(), relays, workers, rooms)
+    }
+
+    /// Media on this address.
+    fn start_on(address: IpAddr, relays: &'static str, workers: u16, rooms: &str) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let place = Place::new();
-        let (turn, media) = (free_udp_port(), free_udp_ports(workers));
+        let turn = free_udp_port();
+        let media = SocketAddr::new(address, free_udp_ports(workers));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let http = listener.local_addr().unwrap();
         drop(listener);
@@ -163,7 +169,7 @@ fn a_call_outlives_the_control_plane_and_comes_back_after_the_data_plane() {
 #[test]
 fn a_narrow_way_gets_the_low_layer_and_a_lossy_one_keeps_its_pictures() {
     let mut servers = Servers::start("52700-52799");
-    let media = servers.media.to_string();
+    let media = servers.media.port().to_string();
     servers.run("layers.mjs", &[&media]);
 }
 
@@ -184,6 +190,12 @@ fn without_a_way_for_pictures_there_is_sound_and_without_any_there_are_messages(
 #[test]
 fn no_picture_stands_still_while_layers_change() {
     Servers::start("52900-52949").run("switches.mjs", &[]);
+}
+
+#[test]
+fn who_has_no_udp_talks_over_tcp() {
+    // Firefox connects to no loopback address.
+    Servers::start_on(host_address(), "53100-53149", 1, "").run("tcp.mjs", &[]);
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub struct LocalTransport {
     pub fingerprint: Fingerprint,
     /// Host candidates (UDP), best first.
     pub candidates: Vec<SocketAddr>,
+    /// Where it accepts TCP connections, for networks that let no UDP through.
+    pub tcp_candidates: Vec<SocketAddr>,
 }
 
 /// The peer's end of a transport.
@@ -97,10 +99,10 @@ pub struct NegotiatedTrack {
     pub encodings: Vec<Encoding>,
     /// Whether NACK was negotiated.
     pub nack: bool,
-}
-
     /// Whether keyframes can be asked for with FIR alone.
     pub fir: bool,
+}
+
 /// A subscriber connection as answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NegotiatedSubscriber {

@@ -57,7 +57,8 @@ impl Part {
     /// stands for the BUNDLE group. We gather nothing later.
     pub(super) fn transport(&mut self, local: &LocalTransport, setup: &str, tagged: bool) {
         if tagged {
-            for candidate in candidates(&local.candidates) {
+            let passive = passive_candidates(&local.tcp_candidates);
+            for candidate in candidates(&local.candidates).chain(passive) {
                 self.attribute("candidate", candidate);
             }
             self.flag("end-of-candidates");
@@ -94,6 +95,22 @@ pub(super) fn candidates(addresses: &[SocketAddr]) -> impl Iterator<Item = Strin
         let priority = (126 << 24) | ((0xffff - place.min(0xffff)) << 8) | 255;
         format!(
             "{} 1 udp {priority} {} {} typ host",
+            place + 1,
+            address.ip(),
+            address.port()
+        )
+    })
+}
+
+/// TCP candidates that wait for connections (RFC 6544 §4.5), all after those
+/// over UDP: their type preference is the lower one (§4.2), and the direction
+/// preference of passive ones is 4.
+fn passive_candidates(addresses: &[SocketAddr]) -> impl Iterator<Item = String> + '_ {
+    addresses.iter().zip(0_u32..).map(|(address, place)| {
+        let local = (4 << 13) | (0x1fff - place.min(0x1fff));
+        let priority = (90 << 24) | (local << 8) | 255;
+        format!(
+            "tcp{} 1 tcp {priority} {} {} typ host tcptype passive",
             place + 1,
             address.ip(),
             address.port()

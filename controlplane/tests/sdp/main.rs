@@ -26,6 +26,7 @@ fn local() -> LocalTransport {
             "203.0.113.7:7882".parse().unwrap(),
             "[2001:db8::7]:7882".parse().unwrap(),
         ],
+        tcp_candidates: vec!["203.0.113.7:7881".parse().unwrap()],
     }
 }
 

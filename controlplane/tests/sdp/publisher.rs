@@ -34,7 +34,8 @@ fn the_answer_is_ice_lite_and_bundled_on_one_transport() {
         candidates,
         [
             "1 1 udp 2130706431 203.0.113.7 7882 typ host",
-            "2 1 udp 2130706175 2001:db8::7 7882 typ host"
+            "2 1 udp 2130706175 2001:db8::7 7882 typ host",
+            "tcp1 1 tcp 1520435199 203.0.113.7 7881 typ host tcptype passive"
         ]
     );
     assert!(has(&parts[1], "a=end-of-candidates"));

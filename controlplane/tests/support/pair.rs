@@ -1,7 +1,7 @@
 //! The real data plane beside the real control plane, on loopback.
 
 use std::fs::{self, File};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -45,8 +45,9 @@ impl DataPlane {
     pub(crate) fn start_with_media(place: &Place, ports: &str, media: u16) -> Self {
         let port = free_udp_port();
         let address = host_address();
-        let media =
-            format!("[media]\nenabled = true\naddresses = [\"{address}\"]\nport = {media}\n");
+        let media = format!(
+            "[media]\nenabled = true\naddresses = [\"{address}\"]\nport = {media}\ntcp = {media}\n"
+        );
         Self::start_configured(place, port, ports, &media)
     }
 
@@ -54,17 +55,19 @@ impl DataPlane {
         Self::start_configured(place, port, ports, "")
     }
 
-    /// Forwards media from this port of loopback on, one for each worker; all
+    /// Forwards media from this address and port on, one for each worker; all
     /// ports survive a restart.
     pub(crate) fn start_media_on(
         place: &Place,
         port: u16,
         ports: &str,
-        media: u16,
+        media: SocketAddr,
         workers: u16,
     ) -> Self {
-        let media =
-            format!("[media]\nenabled = true\naddresses = [\"127.0.0.1\"]\nport = {media}\n");
+        let (address, media) = (media.ip(), media.port());
+        let media = format!(
+            "[media]\nenabled = true\naddresses = [\"{address}\"]\nport = {media}\ntcp = {media}\n"
+        );
         Self::start_workers(place, port, ports, workers, &media)
     }
 
@@ -148,7 +151,7 @@ impl Drop for DataPlane {
 
 /// Where this host is reached from outside: clients gather no candidates on
 /// loopback.
-fn host_address() -> std::net::IpAddr {
+pub(crate) fn host_address() -> std::net::IpAddr {
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     // Sends nothing; it only asks for the route.
     let routed = socket.connect("198.51.100.1:9");

@@ -77,6 +77,7 @@ impl Plane {
                     ])
                     .unwrap(),
                     session_capacity: 1_000,
+                    tcp: Some(7_881),
                 })
                 .collect(),
             certificate: Some(Fingerprint([9; 32])),

@@ -33,6 +33,7 @@ fn local(ufrag: &str) -> LocalTransport {
         password: "0123456789abcdefghijkl".to_owned(),
         fingerprint: Fingerprint([7; 32]),
         candidates: vec!["203.0.113.7:7882".parse().unwrap()],
+        tcp_candidates: vec!["203.0.113.7:7881".parse().unwrap()],
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a shard is made from.
 
+use core::ops::Range;
+
 use forebay_turn::Config;
 
 /// What a shard is made from.
@@ -25,6 +27,13 @@ pub struct ShardConfig {
 }
 
 impl ShardConfig {
+    /// Ids of the connections that media comes over.
+    pub fn media_streams(&self) -> Range<u32> {
+        let first = self.sockets.saturating_add(self.streams);
+        let count = self.media.as_ref().map_or(0, |media| media.streams);
+        first..first.saturating_add(count)
+    }
+
     /// Relay sockets have ids at or above this.
     pub(crate) fn first_relay(&self) -> u32 {
         let media = self.media.as_ref().map_or(0, |media| media.sockets);
@@ -37,6 +46,9 @@ impl ShardConfig {
 pub struct MediaConfig {
     /// Number of media sockets.
     pub sockets: u32,
+    /// Connections that media comes over, whose ids follow those of
+    /// [`ShardConfig::streams`], one each.
+    pub streams: u32,
     /// The forwarder.
     pub forwarder: forebay_media::Config,
     /// Its randomness.

@@ -43,14 +43,14 @@ impl Forwarding {
         &mut self,
         now: Now,
         rx: &mut RxBatch<'_>,
-        sockets: Range<u32>,
+        of_media: &[Range<u32>; 2],
         tx: &mut TxBatch,
         counters: &mut Counters,
     ) -> Progress {
         let before = tx.transmits.len();
         let out = &mut self.coalescer.output(tx);
         for slot in rx.slots {
-            if !sockets.contains(&slot.socket.0) {
+            if !of_media.iter().any(|ids| ids.contains(&slot.socket.0)) {
                 continue;
             }
             let path = Path {

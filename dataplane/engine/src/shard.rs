@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use forebay_media::{Change, Progress, Refusal, Report, SessionKey};
+use forebay_media::{Change, Path, Progress, Refusal, Report, SessionKey};
 use forebay_turn::{
     Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server, SocketId, Surveyed,
 };
@@ -16,6 +16,15 @@ use crate::forwarding::Forwarding;
 use crate::media::{LastToClient, LastToPeer, Media};
 use crate::runs::Runs;
 use crate::wheel::Wheel;
+
+/// A five-tuple as the forwarder calls it.
+fn path(tuple: &FiveTuple) -> Path {
+    Path {
+        socket: forebay_media::SocketId(tuple.socket.0),
+        local: tuple.local,
+        remote: tuple.client.0,
+    }
+}
 
 /// All state of one core.
 ///
@@ -40,6 +49,7 @@ pub struct Shard {
     pub(crate) server: Server,
     pub(crate) listeners: u32,
     relay_ids: core::ops::Range<u32>,
+    media_streams: core::ops::Range<u32>,
     forwarding: Option<Box<Forwarding>>,
     pub(crate) requests_per_batch: u16,
     pub(crate) counters: Counters,
@@ -76,6 +86,7 @@ impl Shard {
         let allocations = config.turn.capacity.allocations as usize;
         let transactions = seeds.random;
         let relay_ids = config.first_relay()..config.sockets.max(config.first_relay());
+        let media_streams = config.media_streams();
         let server = Server::new(config.turn, seeds);
         Self {
             to_peers: Runs::new(server.peer_flows(), config.max_segment),
@@ -84,6 +95,7 @@ impl Shard {
             server,
             listeners: config.listeners,
             relay_ids,
+            media_streams,
             forwarding: config
                 .media
                 .map(|media| Box::new(Forwarding::new(media, config.max_segment))),
@@ -107,6 +119,8 @@ impl Shard {
         let first_relay = self.relay_ids.start;
         let relays = self.relay_ids.len() as u32;
         let media_sockets = first_relay - self.listeners;
+        let first_stream = self.media_streams.start;
+        let media_streams = self.media_streams.len() as u32;
         let mut media = Media {
             now,
             server: &mut self.server,
@@ -124,7 +138,9 @@ impl Shard {
         for (index, slot) in rx.slots.iter().enumerate() {
             if slot.socket.0.wrapping_sub(first_relay) < relays {
                 media.peer_slot(slot);
-            } else if slot.socket.0.wrapping_sub(self.listeners) < media_sockets {
+            } else if slot.socket.0.wrapping_sub(self.listeners) < media_sockets
+                || slot.socket.0.wrapping_sub(first_stream) < media_streams
+            {
                 forward = true;
             } else if media.client_slot(slot) {
                 requests = true;
@@ -141,8 +157,8 @@ impl Shard {
         match &mut self.forwarding {
             // Last, for it may fill the batch.
             Some(forwarding) if forward => {
-                let sockets = self.listeners..first_relay;
-                let progress = forwarding.handle(now, rx, sockets, tx, &mut self.counters);
+                let of_media = [self.listeners..first_relay, self.media_streams.clone()];
+                let progress = forwarding.handle(now, rx, &of_media, tx, &mut self.counters);
                 self.collect();
                 progress
             }
@@ -302,13 +318,26 @@ impl Shard {
     /// The connection of this five-tuple is gone: ends what it held. Its id
     /// may be used again at once.
     pub fn disconnected(&mut self, tuple: &FiveTuple) {
-        self.server.disconnected(tuple);
+        match &mut self.forwarding {
+            Some(forwarding) if self.media_streams.contains(&tuple.socket.0) => {
+                forwarding.forwarder.disconnected(&path(tuple));
+            }
+            _ => {
+                self.server.disconnected(tuple);
+            }
+        }
         self.collect();
     }
 
-    /// Whether a five-tuple has a live allocation.
-    pub fn has_allocation(&self, now: Now, tuple: &FiveTuple) -> bool {
-        self.server.has_allocation(now, tuple)
+    /// Whether a five-tuple has a live allocation, or is one of a session's
+    /// paths.
+    pub fn is_used(&self, now: Now, tuple: &FiveTuple) -> bool {
+        match &self.forwarding {
+            Some(forwarding) if self.media_streams.contains(&tuple.socket.0) => {
+                forwarding.forwarder.knows(&path(tuple))
+            }
+            _ => self.server.has_allocation(now, tuple),
+        }
     }
 
     /// Refuses new allocations from now on.

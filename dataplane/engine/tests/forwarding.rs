@@ -63,6 +63,7 @@ fn theirs(session: u64) -> Keys {
 fn shard() -> Shard {
     let media = MediaConfig {
         sockets: 1,
+        streams: 0,
         forwarder: forebay_media::Config {
             capacity: Capacity {
                 sessions: 32,
@@ -127,8 +128,8 @@ fn room(shard: &mut Shard, now: Now, tx: &mut TxBatch) {
             rtx_ssrc: None,
         }]),
         nack: false,
-        muted: false,
         fir: false,
+        muted: false,
     }));
     for session in 1..=SUBSCRIBERS {
         changes.push(Change::SetSubscription(SubscriptionConfig {

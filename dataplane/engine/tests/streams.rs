@@ -151,10 +151,10 @@ fn each_connection_is_a_five_tuple_and_ends_alone() {
         client: ClientAddr(gone.address),
         local: Host::listening(SocketId(0)).ip(),
     };
-    assert!(host.shard.has_allocation(host.now, &tuple));
+    assert!(host.shard.is_used(host.now, &tuple));
     host.shard.disconnected(&tuple);
     host.housekeep();
-    assert!(!host.shard.has_allocation(host.now, &tuple));
+    assert!(!host.shard.is_used(host.now, &tuple));
     assert_eq!(host.shard.allocations(), STREAMS as usize - 1);
     // Whoever has the id next starts with nothing.
     let payload = padded(0x4000, b"payload");

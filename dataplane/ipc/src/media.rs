@@ -47,6 +47,9 @@ pub struct MediaWorker {
     /// Sessions its tables have room for.
     #[n(2)]
     pub session_capacity: u32,
+    /// TCP port on the same addresses, where media comes over TCP too.
+    #[n(3)]
+    pub tcp: Option<u16>,
 }
 
 /// A certificate's fingerprint (RFC 8122 §5), SHA-256.
@@ -248,12 +251,12 @@ pub struct MediaTrack {
     /// Returned in the snapshot.
     #[n(8)]
     pub note: Note,
-}
-
-/// What a publisher's payload type becomes.
     /// Whether keyframes are asked for with FIR, for PLI was not negotiated.
     #[n(9)]
     pub fir: bool,
+}
+
+/// What a publisher's payload type becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct PayloadMap {
     /// As published.

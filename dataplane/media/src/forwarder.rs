@@ -291,6 +291,17 @@ impl Forwarder {
         }
     }
 
+    /// The connection this path lies on is gone: nothing is sent there any
+    /// more. A session it was selected by waits for a check on another.
+    pub fn disconnected(&mut self, path: &Path) {
+        self.hub.forget_path(path);
+    }
+
+    /// Whether a good check came over this path.
+    pub fn knows(&self, path: &Path) -> bool {
+        self.hub.owner_on(path).is_some()
+    }
+
     /// Rare work, oldest first.
     pub fn next_command(&mut self) -> Option<Command> {
         self.hub.queue.pop()

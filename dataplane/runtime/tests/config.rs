@@ -237,6 +237,10 @@ port = 7882
             "is not among media.addresses",
         ),
         ("port = 0", "clients must know the port"),
+        (
+            "enabled = true\ntcp = 3478\n[listen]\ntcp = [\"0.0.0.0:3478\"]",
+            "port 3478 is that of 0.0.0.0:3478",
+        ),
         ("sessions = 0", "between 1 and 1000000"),
         ("cache = 4096", "between 1 and 2048"),
         ("mtu = 9000", "between 576 and 1452"),

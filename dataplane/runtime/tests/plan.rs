@@ -141,7 +141,8 @@ proptest! {
 #[test]
 fn media_has_a_port_per_worker_that_relays_stay_clear_of() {
     assert!(plan("").expect("a plan").media.is_none());
-    let text = "[relay]\nports = \"50000-50019\"\n[media]\nenabled = true\nport = 50004\n";
+    let text =
+        "[relay]\nports = \"50000-50019\"\n[media]\nenabled = true\nport = 50004\ntcp = 50010\n";
     let nat = "addresses = [\"10.0.0.5\", \"2001:db8::5\"]\n\
                external = [{ address = \"10.0.0.5\", public = \"203.0.113.7\" }]\n";
     let plan = plan(&format!("{text}{nat}")).expect("a plan");
@@ -158,7 +159,8 @@ fn media_has_a_port_per_worker_that_relays_stay_clear_of() {
         ]
     );
     let dealt: HashSet<u16> = plan.ports.iter().flatten().copied().collect();
-    let left = (50000..=50019).filter(|port| !(50004..=50006).contains(port));
+    let ours = |port: &u16| (50004..=50006).contains(port) || *port == 50010;
+    let left = (50000..=50019).filter(|port| !ours(port));
     assert_eq!(dealt, left.collect());
     assert_eq!(media.forwarder.capacity.sessions, 4000_u32.div_ceil(3));
 
@@ -169,6 +171,22 @@ fn media_has_a_port_per_worker_that_relays_stay_clear_of() {
     assert!(judge("[2001:db8::5]:50005"));
     assert!(!judge("203.0.113.7:3478") && !judge("203.0.113.7:50007"));
     assert!(!judge("[2001:db8::5]:3478"));
+    assert!(!judge("203.0.113.7:50010") && !judge("[2001:db8::5]:50010"));
+
+    let accepted: Vec<String> = media.tcp().map(|tcp| tcp.public.to_string()).collect();
+    assert_eq!(accepted, ["203.0.113.7:50010", "[2001:db8::5]:50010"]);
+    assert_eq!(media.streams(), media.forwarder.capacity.sessions);
+}
+
+#[test]
+fn media_over_tcp_is_usual_and_can_be_switched_off() {
+    let media = |more: &str| {
+        let text = format!("[relay]\naddresses = [\"10.0.0.5\"]\n[media]\nenabled = true\n{more}");
+        plan(&text).expect("a plan").media.expect("media")
+    };
+    assert_eq!(media("").tcp, Some(7881));
+    let off = media("tcp = 0\n");
+    assert_eq!((off.tcp().count(), off.streams()), (0, 0));
 }
 
 #[test]

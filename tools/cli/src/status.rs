@@ -267,10 +267,12 @@ impl Picture {
         lines.push(String::new());
         for worker in &self.media {
             let addresses: Vec<String> = worker.addresses.iter().map(ToString::to_string).collect();
+            let tcp = worker.tcp.map(|port| format!(", tcp port {port}"));
             lines.push(format!(
-                "media    worker {} on udp {}",
+                "media    worker {} on udp {}{}",
                 worker.worker,
-                addresses.join(", ")
+                addresses.join(", "),
+                tcp.unwrap_or_default()
             ));
         }
         lines.push(format!(
@@ -353,6 +355,7 @@ impl Picture {
                 "worker": worker.worker,
                 "addresses": worker.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "session_capacity": worker.session_capacity,
+                "tcp": worker.tcp,
             })).collect::<Vec<_>>(),
         });
         if list {

@@ -65,6 +65,7 @@ fn local() -> LocalTransport {
         password: "0123456789abcdefghijkl".to_owned(),
         fingerprint: Fingerprint([0x5a; 32]),
         candidates: vec![([203, 0, 113, 7], 7882).into()],
+        tcp_candidates: vec![([203, 0, 113, 7], 7881).into()],
     }
 }
 

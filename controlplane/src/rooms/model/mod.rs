@@ -20,6 +20,7 @@ mod timers;
 mod viewer;
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -151,17 +152,19 @@ impl Context {
     /// Our end of a session.
     fn local(&self, connection: &participant::Connection) -> LocalTransport {
         let (ufrag, password) = connection.credentials();
+        let mut workers = self.node.workers.iter();
+        let worker = workers.find(|worker| worker.worker == connection.session.worker);
+        let candidates = worker.map_or_else(Vec::new, |worker| worker.addresses.to_vec());
+        let tcp = worker.and_then(|worker| worker.tcp);
         LocalTransport {
             ufrag,
             password,
             fingerprint: connection.fingerprint,
-            candidates: self
-                .node
-                .workers
-                .iter()
-                .find(|worker| worker.worker == connection.session.worker)
-                .map(|worker| worker.addresses.to_vec())
-                .unwrap_or_default(),
+            tcp_candidates: tcp.map_or_else(Vec::new, |port| {
+                let on_port = |address: &SocketAddr| SocketAddr::new(address.ip(), port);
+                candidates.iter().map(on_port).collect()
+            }),
+            candidates,
         }
     }
 

@@ -204,7 +204,9 @@ export class Person {
 function reroute(ports) {
   const original = RTCPeerConnection.prototype.setRemoteDescription;
   RTCPeerConnection.prototype.setRemoteDescription = function setRemoteDescription(description) {
-    const sdp = description.sdp.replace(/^(a=candidate:\S+ \d+ udp \d+ \S+ )(\d+)/gim, (whole, before, port) => before + (ports[port] ?? port));
+    // Over TCP nothing is in between.
+    const udp = description.sdp.replace(/^a=candidate:\S+ \d+ tcp .*\r\n/gim, '');
+    const sdp = udp.replace(/^(a=candidate:\S+ \d+ udp \d+ \S+ )(\d+)/gim, (whole, before, port) => before + (ports[port] ?? port));
     return original.call(this, { type: description.type, sdp });
   };
 }

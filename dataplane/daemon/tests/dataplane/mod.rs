@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Dataplane {
     directory: tempfile::TempDir,
     child: Child,
-    address: Ipv4Addr,
+    pub(crate) address: Ipv4Addr,
     pub(crate) port: u16,
     metrics: u16,
     media: u16,
@@ -56,11 +56,12 @@ impl Dataplane {
             .port();
         // Below the ports that systems give out by themselves.
         let media = 12_000 + (pid % 1000) as u16 * 16 + u16::from(address.octets()[3]) % 4 * 4;
+        let tcp = media + 3;
         let config = format!(
             "realm = \"example.org\"\n[listen]\nudp = [\"{address}:{port}\"]\n[relay]\naddresses = [\"{address}\"]\n\
              ready = 16\n[limits]\nallocations = 400\n[sockets]\nbuffers = 64\n[metrics]\n\
              listen = \"127.0.0.1:{metrics}\"\n[media]\nenabled = true\naddresses = [\"{address}\", \"::1\"]\n\
-             port = {media}\nsessions = 64\ntracks = 64\nsubscriptions = 256\ncache = 4\n[control]\n\
+             port = {media}\ntcp = {tcp}\nsessions = 64\ntracks = 64\nsubscriptions = 256\ncache = 4\n[control]\n\
              socket = \"{}\"\n",
             directory.path().join("control.sock").display()
         );
@@ -97,6 +98,11 @@ impl Dataplane {
     /// A worker's media address over IPv6.
     pub(crate) fn media_v6(&self, worker: u16) -> SocketAddr {
         SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), self.media + worker)
+    }
+
+    /// Where connections of media are accepted.
+    pub(crate) fn media_tcp(&self, ip: IpAddr) -> SocketAddr {
+        SocketAddr::new(ip, self.media + 3)
     }
 
     pub(crate) fn log(&self) -> String {
@@ -406,7 +412,7 @@ pub(crate) fn policy(generation: u64, allow: &[&str]) -> Command {
     })
 }
 
-fn wait_for(mut is_so: impl FnMut() -> bool) -> bool {
+pub(crate) fn wait_for(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         if is_so() {

@@ -11,3 +11,4 @@ mod links;
 mod peer;
 mod refusals;
 mod stun;
+mod tcp;

@@ -1,6 +1,7 @@
 //! A browser's transport: ICE checks, DTLS by dimpl, SRTP by webrtc-srtp.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,77 @@ pub(crate) struct Rtp {
     pub(crate) payload: Vec<u8>,
 }
 
+/// What carries its packets.
+enum Way {
+    Udp(UdpSocket),
+    /// With what was read of the next packets.
+    Tcp(TcpStream, Vec<u8>),
+}
+
+/// How long one look for a packet takes.
+const LOOK: Duration = Duration::from_millis(10);
+
+impl Way {
+    fn udp(to: SocketAddr) -> Self {
+        let any = match to {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+        };
+        let socket = UdpSocket::bind(any).expect("a socket");
+        socket.set_read_timeout(Some(LOOK)).expect("set");
+        socket.connect(to).expect("connected");
+        Self::Udp(socket)
+    }
+
+    fn tcp(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).expect("accepted");
+        stream.set_read_timeout(Some(LOOK)).expect("set");
+        stream.set_nodelay(true).expect("set");
+        Self::Tcp(stream, Vec::new())
+    }
+
+    fn send(&mut self, packet: &[u8]) {
+        match self {
+            Self::Udp(socket) => {
+                socket.send(packet).expect("sent");
+            }
+            Self::Tcp(stream, _) => {
+                let len = u16::try_from(packet.len()).expect("short");
+                let framed = [&len.to_be_bytes(), packet].concat();
+                stream.write_all(&framed).expect("sent");
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        match self {
+            Self::Udp(socket) => {
+                let len = socket.recv(&mut buffer).ok()?;
+                Some(buffer[..len].to_vec())
+            }
+            Self::Tcp(stream, read) => loop {
+                if let Some((len, rest)) = read.split_first_chunk::<2>() {
+                    let len = usize::from(u16::from_be_bytes(*len));
+                    if let Some(packet) = rest.get(..len) {
+                        let packet = packet.to_vec();
+                        read.drain(..2 + len);
+                        return Some(packet);
+                    }
+                }
+                match stream.read(&mut buffer) {
+                    Ok(0) => panic!("the connection is closed"),
+                    Ok(len) => read.extend(&buffer[..len]),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                    Err(error) => panic!("{error}"),
+                }
+            },
+        }
+    }
+}
+
 pub(crate) struct Peer {
-    socket: UdpSocket,
-    to: SocketAddr,
+    way: Way,
     username: String,
     password: Vec<u8>,
     checks: u8,
@@ -46,22 +115,22 @@ pub(crate) struct Peer {
 impl Peer {
     /// `local` is the server's fragment.
     pub(crate) fn new(to: SocketAddr, local: &str, password: &[u8]) -> Self {
-        let any = match to {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
-        };
-        let socket = UdpSocket::bind(any).expect("a socket");
-        socket
-            .set_read_timeout(Some(Duration::from_millis(10)))
-            .expect("set");
+        Self::by(Way::udp(to), local, password)
+    }
+
+    /// The same over a connection (RFC 6544).
+    pub(crate) fn over_tcp(to: SocketAddr, local: &str, password: &[u8]) -> Self {
+        Self::by(Way::tcp(to), local, password)
+    }
+
+    fn by(way: Way, local: &str, password: &[u8]) -> Self {
         let certificate = generate_self_signed_certificate().expect("a certificate");
         let fingerprint = sha256(&certificate.certificate);
         let config = Arc::new(Config::builder().mtu(1200).build().expect("valid"));
         let mut dtls = Dtls::new_auto(config, certificate, Instant::now());
         dtls.set_active(true);
         Self {
-            socket,
-            to,
+            way,
             username: format!("{local}:peer"),
             password: password.to_vec(),
             checks: 0,
@@ -73,22 +142,41 @@ impl Peer {
         }
     }
 
-    fn send(&self, datagram: &[u8]) {
-        self.socket.send_to(datagram, self.to).expect("sent");
+    /// Goes on over another connection; the old one is closed.
+    pub(crate) fn reconnect(&mut self, to: SocketAddr) {
+        self.way = Way::tcp(to);
     }
 
-    fn datagram(&self) -> Option<Vec<u8>> {
-        let mut buffer = [0; 2048];
-        let (len, from) = self.socket.recv_from(&mut buffer).ok()?;
-        assert_eq!(from, self.to);
-        Some(buffer[..len].to_vec())
+    /// Goes on over UDP; the old way is closed.
+    pub(crate) fn leave_tcp(&mut self, to: SocketAddr) {
+        self.way = Way::udp(to);
+    }
+
+    fn send(&mut self, datagram: &[u8]) {
+        self.way.send(datagram);
+    }
+
+    fn datagram(&mut self) -> Option<Vec<u8>> {
+        self.way.receive()
+    }
+
+    /// The next packet, whatever it is.
+    pub(crate) fn packet(&mut self) -> Vec<u8> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(packet) = self.datagram() {
+                return packet;
+            }
+        }
+        panic!("no packet comes");
     }
 
     /// Sends a check; its transaction.
     pub(crate) fn check(&mut self) -> [u8; 12] {
         self.checks += 1;
         let transaction = [self.checks; 12];
-        self.send(&stun::check(transaction, &self.username, &self.password));
+        let check = stun::check(transaction, &self.username, &self.password);
+        self.send(&check);
         transaction
     }
 
@@ -147,7 +235,7 @@ impl Peer {
         loop {
             match self.dtls.poll_output(&mut buffer) {
                 Output::Packet(packet) => {
-                    self.socket.send_to(packet, self.to).expect("sent");
+                    self.way.send(packet);
                 }
                 Output::Connected => connected = true,
                 Output::PeerCert(der) => self.presented = Some(sha256(der)),

@@ -287,13 +287,18 @@ fn event() -> impl Strategy<Value = MediaEvent> {
 }
 
 pub(crate) fn report() -> impl Strategy<Value = FromDataplane> {
-    let worker = (any::<u16>(), list(endpoint()), any::<u32>()).prop_map(
-        |(worker, addresses, session_capacity)| MediaWorker {
+    let worker = (
+        any::<u16>(),
+        list(endpoint()),
+        any::<u32>(),
+        any::<Option<u16>>(),
+    )
+        .prop_map(|(worker, addresses, session_capacity, tcp)| MediaWorker {
             worker,
             addresses,
             session_capacity,
-        },
-    );
+            tcp,
+        });
     prop_oneof![
         list(worker).prop_map(FromDataplane::MediaWorkers),
         session().prop_map(|session| FromDataplane::Session(Box::new(session))),

@@ -126,6 +126,7 @@ pub(crate) fn reports(endpoint: SocketAddr) -> Vec<FromDataplane> {
             worker: u16::MAX,
             addresses: full_list(endpoint),
             session_capacity: u32::MAX,
+            tcp: Some(u16::MAX),
         })),
         FromDataplane::Session(ice),
         FromDataplane::Session(link),

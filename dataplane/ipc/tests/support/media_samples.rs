@@ -199,6 +199,7 @@ pub(crate) fn reports() -> Named<FromDataplane> {
                     ])
                     .unwrap(),
                     session_capacity: 4_096,
+                    tcp: Some(7_881),
                 }])
                 .unwrap(),
             ),

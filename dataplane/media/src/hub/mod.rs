@@ -158,11 +158,27 @@ impl Hub {
         {
             return Some(*slot);
         }
-        let hash = Self::path_hash(self.keyed, path);
-        let (_, slot) = self.paths.find(hash, |(found, _)| found == path)?;
-        let slot = *slot;
+        let slot = self.owner_on(path)?;
         self.recent = Some((*path, slot));
         Some(slot)
+    }
+
+    /// The same, where nothing is to be remembered.
+    pub(crate) fn owner_on(&self, path: &Path) -> Option<SessionSlot> {
+        let hash = Self::path_hash(self.keyed, path);
+        let (_, slot) = self.paths.find(hash, |(found, _)| found == path)?;
+        Some(*slot)
+    }
+
+    /// Takes a path that is no more from whoever has it.
+    pub(crate) fn forget_path(&mut self, path: &Path) {
+        let Some(slot) = self.owner_on(path) else {
+            return;
+        };
+        self.remove_path(path, slot);
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.take_path(path);
+        }
     }
 
     /// Maps a path to a session, taking it from any other. False when there
@@ -176,10 +192,7 @@ impl Hub {
             if former != slot
                 && let Some(session) = self.sessions.get_mut(former)
             {
-                session.transport.path.take_if(|selected| selected == path);
-                if let Some(ice) = &mut session.ice {
-                    ice.tuples.remove(path);
-                }
+                session.take_path(path);
             }
             return true;
         }

@@ -10,6 +10,7 @@ use forebay_wire::clock::Instant;
 
 use crate::ice::Ice;
 use crate::ingress::Arrivals;
+use crate::output::Path;
 use crate::srtp::{Inbound, Keys, MAX_LINK_STREAMS, MAX_STREAMS};
 use crate::tables::{StreamSlot, TrackSlot};
 use crate::transport::Transport;
@@ -39,6 +40,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// A path is not its any more.
+    pub(crate) fn take_path(&mut self, path: &Path) {
+        self.transport.path.take_if(|selected| selected == path);
+        if let Some(ice) = &mut self.ice {
+            ice.tuples.remove(path);
+        }
+    }
+
     /// SSRCs it may be heard from.
     pub(crate) fn most_streams(&self) -> usize {
         if self.ice.is_some() {

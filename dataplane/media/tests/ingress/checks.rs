@@ -300,3 +300,30 @@ fn answers_to_a_handshake_go_where_it_came_from_before_a_nomination() {
     rig.flush();
     assert_eq!(rig.browsers[0].dtls.len(), 1);
 }
+
+#[test]
+fn nothing_is_sent_where_the_connection_is_gone() {
+    let mut rig = Rig::default();
+    let at = rig.join(1);
+    let session = rig.browsers[at].key;
+    rig.events();
+    assert!(rig.forwarder.knows(&path(client(1))));
+    rig.forwarder.disconnected(&path(client(1)));
+    rig.forwarder.disconnected(&path(client(2)));
+    assert!(!rig.forwarder.knows(&path(client(1))));
+    rig.forwarder.send_dtls(session, &[22, 1], &mut rig.sink);
+    rig.pass(Duration::from_secs(2));
+    assert!(rig.browsers[at].dtls.is_empty() && rig.browsers[at].rtcp.is_empty());
+    // Its successor may have the same address; a check makes it one.
+    rig.receive(client(1), &[22, 254, 253, 0]);
+    assert_eq!(dropped(&rig, DropReason::NoSession), 1);
+    rig.check(at, true);
+    let connected = Event::Connected {
+        session,
+        path: path(client(1)),
+    };
+    assert_eq!(rig.events(), [connected]);
+    rig.forwarder.send_dtls(session, &[22, 1], &mut rig.sink);
+    rig.flush();
+    assert_eq!(rig.browsers[at].dtls.len(), 1);
+}

@@ -350,6 +350,10 @@ section! {
         /// UDP port of the first worker; the next worker has the next port.
         /// Open these in the firewall.
         port: u16 = 7882;
+        /// TCP port of all workers, for clients whose network lets no UDP
+        /// through (ICE-TCP, RFC 6544); on the same addresses. Open it too.
+        /// 0 switches it off.
+        tcp: u16 = 7881;
         /// Sessions (a browser has two) over all workers; each takes an equal
         /// share.
         sessions: u32 = 4000;

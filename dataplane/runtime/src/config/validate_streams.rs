@@ -58,6 +58,18 @@ fn listeners(settings: &Settings, found: &mut Vec<(&'static str, String)>) {
             ));
         }
     }
+    let media = &settings.media;
+    if let Some(address) = (listen.tcp.iter().chain(&listen.tls))
+        .find(|address| media.enabled && address.port() == media.tcp)
+    {
+        found.push((
+            "media.tcp",
+            format!(
+                "port {} is that of {address}; media needs a port of its own",
+                media.tcp
+            ),
+        ));
+    }
     let metrics = settings.metrics.listen;
     if let Some(address) = metrics.filter(|address| seen_tcp(settings, address)) {
         found.push((

@@ -19,12 +19,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::admission::{HalfOpen, Place, Prefix, Rate};
 use super::opening::Opening;
+use super::owners::{Greeting, Owners};
 use super::proxy_protocol::{self, Origin};
 use super::tally::{Failure, Refusal, Tally};
 use super::tls::{self, Configs, Purpose};
 use super::web::{Servers, Visitor};
 use super::workers::Workers;
-use crate::streams::{ClientTransport, Connection};
+use crate::streams::{ClientTransport, Connection, Speaks};
 
 /// What is read at first; most clients say less before they get an answer.
 const FIRST_READ: usize = 2048;
@@ -44,6 +45,16 @@ pub(super) struct Entrance {
     pub(super) rate: RefCell<Rate>,
     pub(super) web: Arc<Semaphore>,
     pub(super) timeout: Duration,
+    pub(super) owners: Arc<Owners>,
+}
+
+/// Which port a connection came to.
+#[derive(Clone, Copy)]
+pub(super) enum Door {
+    /// One of TURN and the web.
+    Front,
+    /// That of media.
+    Media,
 }
 
 /// Who is connected to what: as the socket says, or a proxy.
@@ -56,6 +67,8 @@ struct Ends {
 /// Where a connection belongs.
 enum Found {
     Stream(Box<Connection>),
+    /// Its session's worker has to take it.
+    Media(u16, Box<Connection>),
     Web(Visitor),
 }
 
@@ -71,7 +84,7 @@ impl From<Refusal> for End {
 }
 
 /// Accepts for ever.
-pub(super) async fn accept(listener: TcpListener, entrance: Rc<Entrance>) {
+pub(super) async fn accept(listener: TcpListener, door: Door, entrance: Rc<Entrance>) {
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -85,7 +98,7 @@ pub(super) async fn accept(listener: TcpListener, entrance: Rc<Entrance>) {
         Tally::add(&entrance.tally.accepted);
         match entrance.half_open.enter() {
             Ok(place) => {
-                tokio::task::spawn_local(Rc::clone(&entrance).serve(stream, peer, place));
+                tokio::task::spawn_local(Rc::clone(&entrance).serve(stream, door, peer, place));
             }
             Err(why) => {
                 entrance.tally.refuse(why);
@@ -102,9 +115,16 @@ fn reset(stream: &TcpStream) {
 }
 
 impl Entrance {
-    async fn serve(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, mut place: Place) {
+    async fn serve(
+        self: Rc<Self>,
+        stream: TcpStream,
+        door: Door,
+        peer: SocketAddr,
+        mut place: Place,
+    ) {
         let shaking = Cell::new(false);
-        let found = timeout(self.timeout, self.find(stream, peer, &mut place, &shaking)).await;
+        let find = self.find(stream, door, peer, &mut place, &shaking);
+        let found = timeout(self.timeout, find).await;
         let found = match found {
             Ok(found) => found,
             Err(_) if shaking.get() => Err(End::Failed(Failure::Timeout)),
@@ -113,6 +133,7 @@ impl Entrance {
         drop(place);
         match found {
             Ok(Found::Stream(connection)) => self.workers.adopt(*connection),
+            Ok(Found::Media(worker, connection)) => self.workers.give(worker, *connection),
             Ok(Found::Web(visitor)) => match Arc::clone(&self.web).try_acquire_owned() {
                 Ok(_permit) => visitor.serve(self.servers, &self.tally).await,
                 Err(_) => self.tally.refuse(Refusal::Web),
@@ -125,6 +146,7 @@ impl Entrance {
     async fn find(
         &self,
         mut stream: TcpStream,
+        door: Door,
         peer: SocketAddr,
         place: &mut Place,
         shaking: &Cell<bool>,
@@ -150,17 +172,16 @@ impl Entrance {
         if read.is_empty() {
             more(&mut stream, &mut read).await?;
         }
+        if let Door::Media = door {
+            let worker = self.greet(&mut stream, &mut read).await?;
+            self.admit(prefix, &stream)?;
+            let connection = plain(stream, Speaks::Media, ends, read)?;
+            return Ok(Found::Media(worker, connection));
+        }
         match Opening::of(read[0]) {
             Opening::Turn => {
                 self.admit(prefix, &stream)?;
-                Ok(Found::Stream(Box::new(Connection {
-                    socket: descriptor(stream)?,
-                    client: ends.client,
-                    local: ends.local,
-                    transport: ClientTransport::Tcp,
-                    tls: None,
-                    early: read,
-                })))
+                Ok(Found::Stream(plain(stream, Speaks::Turn, ends, read)?))
             }
             Opening::Tls => {
                 let Some(configs) = &self.configs else {
@@ -192,6 +213,25 @@ impl Entrance {
                 Err(Refusal::ProxyHeader.into())
             }
             Opening::Other => Err(Refusal::Unknown.into()),
+        }
+    }
+
+    /// Reads the first check of a connection of media; the worker of the
+    /// session it is for.
+    async fn greet(&self, stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<u16, Refusal> {
+        loop {
+            match self.owners.greet(read) {
+                Greeting::Owned(worker) => return Ok(worker),
+                Greeting::Stranger => {
+                    reset(stream);
+                    return Err(Refusal::NoSession);
+                }
+                Greeting::Foreign => {
+                    reset(stream);
+                    return Err(Refusal::Unknown);
+                }
+                Greeting::Incomplete => more(stream, read).await?,
+            }
         }
     }
 
@@ -268,9 +308,27 @@ async fn sort(
         client: ends.client,
         local: ends.local,
         transport: ClientTransport::Tls,
+        speaks: Speaks::Turn,
         tls: Some(Box::new(session)),
         early: Vec::new(),
     })))
+}
+
+fn plain(
+    stream: TcpStream,
+    speaks: Speaks,
+    ends: Ends,
+    early: Vec<u8>,
+) -> Result<Box<Connection>, Refusal> {
+    Ok(Box::new(Connection {
+        socket: descriptor(stream)?,
+        client: ends.client,
+        local: ends.local,
+        transport: ClientTransport::Tcp,
+        speaks,
+        tls: None,
+        early,
+    }))
 }
 
 /// Reads once more.

@@ -2,7 +2,8 @@
 //! UDP: TCP and TLS on one thread, DTLS on another. A connection that turns
 //! out to be TURN is handed to a worker and leaves these threads (TLS is then
 //! the worker's, DTLS stays here and is bridged); one that turns out to be
-//! HTTPS is passed on to a web server.
+//! HTTPS is passed on to a web server. Those of media (RFC 6544) go to the
+//! worker whose session their first check names.
 //!
 //! Strangers cost little here before they show what they want: half-open
 //! connections are bounded in number and time, in all and per source, and so
@@ -13,6 +14,7 @@ mod certificate;
 mod connection;
 mod dtls;
 mod opening;
+mod owners;
 pub mod proxy_protocol;
 mod sockets;
 mod tally;
@@ -21,7 +23,7 @@ mod web;
 mod workers;
 
 use std::cell::RefCell;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -32,12 +34,13 @@ use tokio::task::{LocalSet, spawn_local};
 
 pub(crate) use certificate::days_left;
 pub use certificate::{CertificateError, Certificates, Pair};
+pub use owners::Owners;
 pub use tally::{Failure, PerTransport, Refusal, TRANSPORTS, Tally, Web, label};
 
 use crate::config::Settings;
 use crate::worker::{Mailer, StartError};
 use admission::{HalfOpen, Rate};
-use connection::{Entrance, accept};
+use connection::{Door, Entrance, accept};
 use dtls::{DtlsThread, Limits};
 use web::Servers;
 use workers::Workers;
@@ -49,27 +52,32 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct FrontSockets {
     streams: Vec<TcpListener>,
+    media: Vec<TcpListener>,
     dtls: Vec<UdpSocket>,
 }
 
 impl FrontSockets {
-    /// Opens them. TCP and TLS addresses differ in what clients are told
-    /// alone.
+    /// Opens them, and those for `media`. TCP and TLS addresses differ in what
+    /// clients are told alone.
     ///
     /// # Errors
     /// Which address cannot be had, and what to do.
-    pub fn open(settings: &Settings) -> Result<Self, StartError> {
+    pub fn open(
+        settings: &Settings,
+        media: impl Iterator<Item = SocketAddr>,
+    ) -> Result<Self, StartError> {
         let listen = &settings.listen;
         let streams = listen.tcp.iter().chain(&listen.tls).copied();
         let dtls = listen.dtls.iter().copied();
         Ok(Self {
             streams: streams.map(sockets::tcp).collect::<Result<_, _>>()?,
+            media: media.map(sockets::tcp).collect::<Result<_, _>>()?,
             dtls: dtls.map(sockets::udp).collect::<Result<_, _>>()?,
         })
     }
 
     fn is_empty(&self) -> bool {
-        self.streams.is_empty() && self.dtls.is_empty()
+        self.streams.is_empty() && self.media.is_empty() && self.dtls.is_empty()
     }
 }
 
@@ -85,7 +93,8 @@ pub struct Front {
 
 impl Front {
     /// Starts serving; `None` when there is nothing to listen on. `streams` is
-    /// how many clients all workers together have room for.
+    /// how many TURN clients all workers together have room for, `owners` tells
+    /// whose the sessions are.
     ///
     /// # Errors
     /// When threads or the terms of TLS cannot be set up.
@@ -95,6 +104,7 @@ impl Front {
         certificates: Option<Arc<Certificates>>,
         mailers: Vec<Mailer>,
         streams: usize,
+        owners: Arc<Owners>,
     ) -> Result<Option<Self>, StartError> {
         if sockets.is_empty() {
             return Ok(None);
@@ -126,6 +136,8 @@ impl Front {
         let streams = Streams {
             settings: settings.clone(),
             listeners: sockets.streams,
+            media: sockets.media,
+            owners,
             certificates: certificates.clone(),
             workers,
             tally: Arc::clone(&tally),
@@ -190,6 +202,8 @@ impl std::fmt::Debug for Front {
 struct Streams {
     settings: Settings,
     listeners: Vec<TcpListener>,
+    media: Vec<TcpListener>,
+    owners: Arc<Owners>,
     certificates: Option<Arc<Certificates>>,
     workers: Workers,
     tally: Arc<Tally>,
@@ -260,12 +274,16 @@ impl Streams {
             rate: RefCell::new(rate),
             web: Arc::new(Semaphore::new(limits.web_connections as usize)),
             timeout: limits.handshake_timeout,
+            owners: self.owners,
             tally: self.tally,
         });
-        for listener in self.listeners {
-            let listener = tokio::net::TcpListener::from_std(listener)
-                .map_err(|error| format!("cannot accept connections: {error}"))?;
-            spawn_local(accept(listener, Rc::clone(&entrance)));
+        let doors = [(Door::Front, self.listeners), (Door::Media, self.media)];
+        for (door, listeners) in doors {
+            for listener in listeners {
+                let listener = tokio::net::TcpListener::from_std(listener)
+                    .map_err(|error| format!("cannot accept connections: {error}"))?;
+                spawn_local(accept(listener, door, Rc::clone(&entrance)));
+            }
         }
         if let Some(certificates) = self.certificates {
             spawn_local(async move {

@@ -41,12 +41,14 @@ labels! {
         Timeout = "timeout",
         /// The client went away.
         Gone = "gone",
-        /// Neither TURN nor TLS nor HTTP.
+        /// Neither TURN nor TLS nor HTTP; on the port of media, no check.
         Unknown = "unknown",
         /// TLS, and no certificate is configured.
         NoCertificate = "no_certificate",
         /// TLS for a name that is not ours, and no server that it is for.
         OtherName = "other_name",
+        /// Media, and the first check is for no session that is here.
+        NoSession = "no_session",
         /// Too many connections on their way to a web server.
         Web = "web",
         /// No worker had room.
@@ -114,6 +116,8 @@ pub struct Tally {
     pub refused: [AtomicU64; Refusal::ALL.len()],
     /// Connections handed to a worker.
     pub streams: PerTransport,
+    /// Connections of media handed to their session's worker.
+    pub media: AtomicU64,
     /// Handshakes done: TLS and DTLS.
     pub handshakes: PerTransport,
     /// TLS handshakes by [`Failure`].

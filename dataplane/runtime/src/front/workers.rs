@@ -58,4 +58,14 @@ impl Workers {
             _ => emptiest,
         }
     }
+
+    /// To this worker and no other. The connection is closed when it does not
+    /// take it.
+    pub(super) fn give(&self, worker: u16, connection: Connection) {
+        let mailer = self.mailers.get(usize::from(worker));
+        match mailer.map(|mailer| mailer.adopt(connection)) {
+            Some(Ok(())) => Tally::add(&self.tally.media),
+            _ => self.tally.refuse(Refusal::Workers),
+        }
+    }
 }

@@ -33,6 +33,12 @@ pub(super) fn encode(tally: &Tally, encoder: &mut DescriptorEncoder<'_>) -> fmt:
         "transport",
         transports(&tally.streams),
     )?;
+    single(
+        encoder,
+        "forebay_media_connections_adopted",
+        "TCP connections of media handed to the worker of their session.",
+        &tally.media,
+    )?;
     counter(
         encoder,
         "forebay_client_handshakes",

@@ -78,8 +78,12 @@ impl Node {
         preflight::check(Need {
             workers,
             listeners: plan.listen.len(),
-            sockets_per_worker: usize::try_from(plan.sockets.saturating_add(plan.streams))
-                .unwrap_or(usize::MAX),
+            sockets_per_worker: usize::try_from(
+                plan.sockets
+                    .saturating_add(plan.streams)
+                    .saturating_add(plan.media_streams()),
+            )
+            .unwrap_or(usize::MAX),
         })?;
         for choice in &plan.chosen {
             info!("{choice}");
@@ -87,7 +91,8 @@ impl Node {
 
         let media = Media::start(settings, &plan)?;
         let mut media_sockets = open_media(settings, &plan)?;
-        let front_sockets = FrontSockets::open(settings)?;
+        let tcp = plan.media.iter().flat_map(MediaPlan::tcp);
+        let front_sockets = FrontSockets::open(settings, tcp.map(|address| address.local))?;
         let mut listeners: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
         let options = ListenOptions {
             receive_buffer: settings.sockets.receive_buffer,
@@ -169,6 +174,7 @@ impl Node {
             certificates,
             neighbours.to_vec(),
             room,
+            media.as_ref().map(Media::owners).unwrap_or_default(),
         );
         let front = match front {
             Ok(front) => front,
@@ -512,6 +518,7 @@ fn media_config(media: &MediaPlan) -> Result<MediaConfig, StartError> {
     let [tables, random] = bytes.map(u64::from_ne_bytes);
     Ok(MediaConfig {
         sockets: u32::try_from(media.addresses.len()).unwrap_or(u32::MAX),
+        streams: media.streams(),
         forwarder: media.forwarder.clone(),
         seeds: forebay_media::Seeds { tables, random },
     })

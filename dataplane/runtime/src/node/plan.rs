@@ -62,6 +62,8 @@ pub struct MediaPlan {
     pub addresses: Vec<RelayMapping>,
     /// The first worker's port; the next worker has the next one.
     pub port: u16,
+    /// The TCP port of all workers; `None` where media comes over UDP alone.
+    pub tcp: Option<u16>,
     /// One worker's forwarder.
     pub forwarder: forebay_media::Config,
 }
@@ -69,7 +71,20 @@ pub struct MediaPlan {
 impl MediaPlan {
     /// A worker's addresses.
     pub fn of_worker(&self, worker: usize) -> impl Iterator<Item = MediaMapping> + '_ {
-        let port = port_of(self.port, worker);
+        self.on(port_of(self.port, worker))
+    }
+
+    /// Where clients may connect to.
+    pub fn tcp(&self) -> impl Iterator<Item = MediaMapping> + '_ {
+        self.tcp.into_iter().flat_map(|port| self.on(port))
+    }
+
+    /// Connections one worker may have: one for each session.
+    pub fn streams(&self) -> u32 {
+        self.tcp.map_or(0, |_| self.forwarder.capacity.sessions)
+    }
+
+    fn on(&self, port: u16) -> impl Iterator<Item = MediaMapping> + '_ {
         self.addresses.iter().map(move |address| MediaMapping {
             local: SocketAddr::new(address.local, port),
             public: SocketAddr::new(address.public, port),
@@ -102,6 +117,7 @@ impl Plan {
             .iter()
             .copied()
             .chain(front.iter().map(|(_, address)| *address))
+            .chain(media.iter().flat_map(MediaPlan::tcp).map(|tcp| tcp.local))
             .collect();
         let ports = deal_ports(settings, &ours, media.as_ref(), workers)?;
         let capacity = capacity(settings, workers, ports.iter().map(Vec::len).sum());
@@ -119,7 +135,11 @@ impl Plan {
             .saturating_add(CLOSING);
         let mut never = Vec::new();
         // A policy reads port 0 as every port, which would close our relays too.
-        let own = ours.into_iter().chain(settings.metrics.listen);
+        let tcp = media.iter().flat_map(MediaPlan::tcp);
+        let own = ours
+            .into_iter()
+            .chain(settings.metrics.listen)
+            .chain(tcp.map(|tcp| tcp.public));
         for address in own.filter(|address| address.port() != 0) {
             own_address(address, &relays, host, &mut never);
         }
@@ -137,6 +157,11 @@ impl Plan {
             relays,
             relay_ports: settings.relay.ports.ports(),
         })
+    }
+
+    /// Connections of media one worker may have.
+    pub fn media_streams(&self) -> u32 {
+        self.media.as_ref().map_or(0, MediaPlan::streams)
     }
 
     /// The peer policy with these lists of the operator's.
@@ -291,6 +316,7 @@ fn media(
     Ok(Some(MediaPlan {
         addresses,
         port: media.port,
+        tcp: (media.tcp != 0).then_some(media.tcp),
         forwarder: forebay_media::Config {
             capacity: forebay_media::Capacity {
                 sessions: share(media.sessions),

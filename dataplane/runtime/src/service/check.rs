@@ -76,6 +76,12 @@ pub(super) fn check(options: &Options) -> Result<Vec<String>, ServiceError> {
                 ));
             }
         }
+        for address in media.tcp() {
+            lines.push(format!(
+                "media on tcp {}, told to clients as {}",
+                address.local, address.public
+            ));
+        }
     }
     if let Some(metrics) = settings.metrics.listen {
         bindable("metrics.listen", metrics.ip())?;

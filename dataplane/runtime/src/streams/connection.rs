@@ -10,6 +10,8 @@ use forebay_sys::Errno;
 /// What the kernel may hold of a connection before it is on its way, bytes:
 /// media that waits longer than that takes is worth less than what follows.
 const UNSENT: u32 = 128 << 10;
+/// The same where a session's media goes: a second of it would be too late.
+const UNSENT_MEDIA: u32 = 48 << 10;
 /// How long what is on its way may stay unacknowledged before the kernel gives
 /// the connection up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
@@ -27,7 +29,17 @@ pub enum ClientTransport {
     Dtls,
 }
 
-/// A client's connection, ready for TURN.
+/// What goes over a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Speaks {
+    /// TURN: STUN and ChannelData (RFC 8656 §3.1).
+    Turn,
+    /// A session's checks, handshake and media (RFC 6544), each packet with
+    /// its length before it (RFC 4571); over TCP alone.
+    Media,
+}
+
+/// A client's connection, ready for a worker.
 pub struct Connection {
     /// The socket.
     pub socket: OwnedFd,
@@ -38,12 +50,14 @@ pub struct Connection {
     pub local: SocketAddr,
     /// What `socket` is.
     pub transport: ClientTransport,
+    /// What goes over it.
+    pub speaks: Speaks,
     /// For TLS: its state. It may hold records that were not decrypted yet and
     /// plaintext that was not read; what it wants to write is written by the
     /// worker.
     pub tls: Option<Box<rustls::ServerConnection>>,
-    /// Bytes read from the socket that were not consumed: TURN messages for
-    /// TCP, TLS records for TLS, nothing for DTLS. At most
+    /// Bytes read from the socket that were not consumed: messages for TCP,
+    /// TLS records for TLS, nothing for DTLS. At most
     /// [`Connection::EARLY`].
     pub early: Vec<u8>,
 }
@@ -56,9 +70,13 @@ impl Connection {
     pub(crate) fn prepare(&self) -> Result<(), Errno> {
         let socket = self.socket.as_fd();
         forebay_sys::streams::set_blocking(socket)?;
+        let unsent = match self.speaks {
+            Speaks::Turn => UNSENT,
+            Speaks::Media => UNSENT_MEDIA,
+        };
         match self.transport {
             ClientTransport::Tcp | ClientTransport::Tls => {
-                forebay_sys::streams::tune(socket, UNSENT, UNACKNOWLEDGED)
+                forebay_sys::streams::tune(socket, unsent, UNACKNOWLEDGED)
             }
             ClientTransport::Dtls => Ok(()),
         }
@@ -71,6 +89,7 @@ impl fmt::Debug for Connection {
             .field("client", &self.client)
             .field("local", &self.local)
             .field("transport", &self.transport)
+            .field("speaks", &self.speaks)
             .finish_non_exhaustive()
     }
 }

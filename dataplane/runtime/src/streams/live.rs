@@ -12,7 +12,7 @@ use forebay_wire::clock::Instant;
 use rustls::ServerConnection;
 
 use super::framing::{Framer, Outcome, Room, is_request, written_len};
-use super::{ClientTransport, Connection};
+use super::{ClientTransport, Connection, Speaks, packets};
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +21,12 @@ pub(crate) enum End {
     Client,
     /// It was reset, or timed out.
     Error,
-    /// What came over it is not TURN.
+    /// What came over it is not what it speaks.
     Foreign,
     /// What came over it is not TLS, or not its client's.
     Tls,
-    /// It had no allocation and nothing was heard for long.
+    /// It had no allocation, and was no session's, and nothing was heard for
+    /// long.
     Idle,
     /// Its client takes nothing.
     Stalled,
@@ -35,11 +36,12 @@ pub(crate) enum End {
 pub(crate) struct Live {
     pub(crate) tuple: FiveTuple,
     pub(crate) transport: ClientTransport,
+    pub(crate) speaks: Speaks,
     /// Where the client connected to.
     pub(crate) local: SocketAddr,
     tls: Option<Box<ServerConnection>>,
     framer: Framer,
-    /// The beginning of a message; shorter than [`Framer::MAX_MESSAGE`].
+    /// The beginning of a message; shorter than [`LONGEST`].
     partial: Vec<u8>,
     /// What waits to be sent, plaintext.
     output: Vec<u8>,
@@ -67,8 +69,12 @@ const PLAIN: usize = 1 << 16;
 /// may add, and its header.
 const RECORD: usize = (16 << 10) + 2048 + 5;
 
+/// The longest message, of either kind.
+const LONGEST: usize = packets::PREFIX + Framer::MAX_MESSAGE;
+
 const _: () = assert!(
-    PLAIN > Framer::MAX_MESSAGE
+    PLAIN >= Framer::MAX_MESSAGE
+        && LONGEST <= forebay_sys::streams::HEAD
         && PLAIN + RECORD <= forebay_sys::streams::HEAD
         && Connection::EARLY <= forebay_sys::streams::DATA
 );
@@ -87,6 +93,7 @@ impl Live {
                 local: connection.local.ip(),
             },
             transport: connection.transport,
+            speaks: connection.speaks,
             local: connection.local,
             tls,
             framer: Framer::default(),
@@ -170,8 +177,9 @@ impl Live {
             ecn: Ecn(0),
         };
         let before = range.start;
-        let outcome = match self.transport {
-            ClientTransport::Dtls => {
+        let outcome = match (self.transport, self.speaks) {
+            (_, Speaks::Media) => packets::fill(memory, range, &alike, room, slots),
+            (ClientTransport::Dtls, Speaks::Turn) => {
                 let request = is_request(memory.get(range.clone()).unwrap_or_default());
                 if room.slots == 0 || (request && room.requests == 0) {
                     return Outcome::Full;
@@ -182,7 +190,7 @@ impl Live {
                 range.start = range.end;
                 Outcome::Whole
             }
-            ClientTransport::Tcp | ClientTransport::Tls => {
+            (ClientTransport::Tcp | ClientTransport::Tls, Speaks::Turn) => {
                 self.framer.fill(memory, range, &alike, room, slots)
             }
         };
@@ -229,6 +237,16 @@ impl Live {
     #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.output.extend_from_slice(bytes);
+    }
+
+    /// Adds a transmit's packets to what waits, each with its length.
+    pub(crate) fn put_packets<'a>(
+        &mut self,
+        segment: u16,
+        len: usize,
+        pieces: impl Iterator<Item = &'a [u8]>,
+    ) {
+        packets::append(&mut self.output, segment, len, pieces);
     }
 
     /// Whether there is something to send.

@@ -5,10 +5,11 @@
 mod connection;
 pub mod framing;
 mod live;
+pub mod packets;
 
 use std::time::Duration;
 
-pub use connection::{ClientTransport, Connection};
+pub use connection::{ClientTransport, Connection, Speaks};
 pub(crate) use live::{End, LARGE, Live};
 
 /// What a connection may hold, and for how long.

@@ -104,7 +104,8 @@ fn check(config: &WorkerConfig) -> Result<(), StartError> {
             "the number of sockets must lie between that of listeners and media and 524288",
         );
     }
-    if config.shard.streams > 1 << 19 {
+    let media_streams = config.shard.media_streams();
+    if config.shard.streams > 1 << 19 || media_streams.len() > 1 << 19 {
         return refuse("at most 524288 connections of clients");
     }
     if config.shard.streams > 0 && config.shard.turn.first_stream.0 != config.shard.sockets {
@@ -139,7 +140,8 @@ fn build(
         ..BootReport::default()
     };
     let request_buffers = (config.buffers / 8).max(16);
-    let streams = config.shard.streams;
+    let of_media = config.shard.media_streams().len() as u32;
+    let streams = config.shard.streams + of_media;
     let stream_buffers = match streams {
         0 => 0,
         _ => (config.buffers / 4).clamp(16, 256),
@@ -208,7 +210,7 @@ fn build(
 
     let streams = Streams::new(
         config.shard.sockets,
-        streams,
+        [config.shard.streams, of_media],
         stream_buffers,
         config.streams,
     );

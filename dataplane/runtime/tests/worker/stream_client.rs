@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use forebay_runtime::streams::{ClientTransport, Connection};
+use forebay_runtime::streams::{ClientTransport, Connection, Speaks};
 use forebay_wire::stun::{AttributeType, Builder, Message, Method};
 
 use crate::client::Client;
@@ -29,6 +29,7 @@ pub fn pair() -> (TcpStream, Connection) {
         client: from,
         local,
         transport: ClientTransport::Tcp,
+        speaks: Speaks::Turn,
         tls: None,
         early: Vec::new(),
     };

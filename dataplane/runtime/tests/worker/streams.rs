@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use forebay_ipc::stats::Stat;
-use forebay_runtime::streams::{ClientTransport, Connection, StreamLimits};
+use forebay_runtime::streams::{ClientTransport, Connection, Speaks, StreamLimits};
 use forebay_wire::ChannelData;
 use forebay_wire::stun::{Message, Method};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
@@ -349,6 +349,7 @@ fn packets_of_a_pair_are_messages() {
         client: "192.0.2.1:1234".parse().unwrap(),
         local: "127.0.0.1:5349".parse().unwrap(),
         transport: ClientTransport::Dtls,
+        speaks: Speaks::Turn,
         tls: None,
         early: Vec::new(),
     };

@@ -107,6 +107,27 @@ impl Configuration {
             .unwrap_or(49152..=65535)
     }
 
+    /// Ports of media, over UDP and over TCP; `None` where it is off, or comes
+    /// over UDP alone.
+    pub(super) fn media_ports(
+        &self,
+        host: &Host,
+    ) -> (Option<RangeInclusive<u16>>, Option<RangeInclusive<u16>>) {
+        if !self.is_on("media", "enabled") {
+            return (None, None);
+        }
+        let port = |key: &str, usual: u16| {
+            let named = self.number("media", key);
+            named.map_or(Some(usual), |port| u16::try_from(port).ok())
+        };
+        let udp = port("port", 7882).map(|first| {
+            let more = u16::try_from(self.workers(host).saturating_sub(1)).unwrap_or(u16::MAX);
+            first..=first.saturating_add(more)
+        });
+        let tcp = port("tcp", 7881).filter(|port| *port != 0);
+        (udp, tcp.map(|port| port..=port))
+    }
+
     /// Files of REST secrets.
     pub(super) fn secret_files(&self) -> Vec<&str> {
         let array = self.get("auth", "secrets").and_then(toml::Value::as_array);

@@ -69,6 +69,24 @@ fn iptables_that_drop_the_ports_are_a_hint() {
 }
 
 #[test]
+fn ports_of_media_are_looked_for_too() {
+    let tree = Tree::new();
+    tree.write(
+        "etc/forebay/dataplane.toml",
+        "[listen]\nudp = [\"198.51.100.5:3478\"]\n[cores]\npin = [0, 1]\n[media]\nenabled = true\nport = 9000\n",
+    )
+    .remove("etc/forebay/turnd.toml")
+    .write("commands/nft -j list ruleset", &nft(""));
+    expect(
+        &tree.found(&[]),
+        "firewall",
+        "warning",
+        "udp 9000-9001, tcp 7881",
+        "nft insert rule inet filter input tcp dport 7881 accept",
+    );
+}
+
+#[test]
 fn a_full_table_of_flows_is_a_warning() {
     let tree = Tree::new();
     tree.write("proc/sys/net/netfilter/nf_conntrack_count", "250000\n")

@@ -47,6 +47,7 @@ fn step(room: &mut Room, operation: u8, bytes: &[u8]) {
         6 => room.flush(usize::from(first)),
         7 => room.pass(Duration::from_millis(u64::from(first) * 4)),
         8 => room.subscribe(who, bytes),
+        9 if first & 0x80 != 0 => room.disconnect(who),
         9 => {
             let key = SubscriptionKey(u64::from(first % 16));
             room.apply(Change::RemoveSubscription(key));

@@ -224,6 +224,13 @@ impl Room {
         self.enter(peer);
     }
 
+    /// The connection a peer came over is gone.
+    pub(crate) fn disconnect(&mut self, who: usize) {
+        let gone = path(address(who % PEERS));
+        self.forwarder.disconnected(&gone);
+        assert!(!self.forwarder.knows(&gone));
+    }
+
     pub(crate) fn restart(&mut self, who: usize, first: u8) {
         let peer = who % RELAY;
         self.peers[peer].generation = first;
@@ -273,6 +280,7 @@ impl Room {
             }]),
             encodings: encodings.collect(),
             nack: !sound,
+            fir: byte(3) & 4 != 0,
             muted: byte(3) & 2 != 0,
         }));
     }
@@ -280,7 +288,6 @@ impl Room {
     pub(crate) fn subscribe(&mut self, who: usize, bytes: &[u8]) {
         let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
         let subscriber = PUBLISHERS + who % SUBSCRIBERS;
-            fir: byte(3) & 4 != 0,
         let key = u64::from(byte(0) % 16);
         let base = ((self.era + 1) << 12) | (key as u32 * 16);
         let mode = if subscriber == RELAY {

@@ -17,7 +17,7 @@ use crate::front::admission::{Prefix, Rate};
 use crate::front::certificate::Certificates;
 use crate::front::tally::{Failure, Refusal, Tally};
 use crate::front::workers::Workers;
-use crate::streams::{ClientTransport, Connection};
+use crate::streams::{ClientTransport, Connection, Speaks};
 
 /// What the event says that ends the thread.
 pub(super) const STOP: u64 = u64::MAX;
@@ -229,6 +229,7 @@ impl Bridge {
             client: remote,
             local,
             transport: ClientTransport::Dtls,
+            speaks: Speaks::Turn,
             tls: None,
             early: Vec::new(),
         });

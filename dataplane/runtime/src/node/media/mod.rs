@@ -2,6 +2,7 @@
 
 mod describe;
 mod events;
+mod fragments;
 mod handshakes;
 mod registry;
 
@@ -22,7 +23,9 @@ pub use registry::{Load, MediaRegistry};
 use super::plan::{MediaPlan, Plan};
 use crate::config::Settings;
 use crate::dtls::Handshakes;
+use crate::front::Owners;
 use crate::worker::{StartError, Subject, WorkerCommand, WorkerHandle, WorkerReport};
+use fragments::Fragments;
 use handshakes::Mailers;
 
 /// Why a command was not carried out; the text is for people.
@@ -62,6 +65,8 @@ pub struct Media {
     first_socket: u32,
     registry: MediaRegistry,
     handshakes: Arc<Handshakes>,
+    /// Where connections find their session.
+    fragments: Fragments,
     mailers: Mailers,
     /// From the handshakes' threads.
     news: Receiver<MediaEvent>,
@@ -80,6 +85,7 @@ impl Media {
             first_socket: u32::try_from(plan.listen.len()).unwrap_or(u32::MAX),
             registry: MediaRegistry::default(),
             handshakes: Arc::new(handshakes),
+            fragments: Fragments::default(),
             mailers,
             news,
         }))
@@ -102,11 +108,22 @@ impl Media {
                 }
             }
         }
+        for address in self.plan.tcp() {
+            info!(
+                "media of all workers on tcp {}, told to clients as {}",
+                address.local, address.public
+            );
+        }
     }
 
     /// The threads that shake hands.
     pub fn handshakes(&self) -> &Arc<Handshakes> {
         &self.handshakes
+    }
+
+    /// Which worker has which session, for whoever accepts connections.
+    pub(super) fn owners(&self) -> Arc<Owners> {
+        self.fragments.owners()
     }
 
     /// What is wanted.
@@ -145,6 +162,7 @@ impl Media {
                     .map(|address| address.public)
                     .take(limits::MEDIA_ADDRESSES),
             ),
+            tcp: self.plan.tcp,
             session_capacity: self.capacity().sessions,
         }
     }
@@ -195,6 +213,9 @@ impl Media {
                 self.handshakes.remove(key);
             }
             return Err(Declined::mailbox());
+        }
+        if let MediaTransport::Ice { local_ufrag, .. } = &session.transport {
+            self.fragments.set(key, local_ufrag, session.worker);
         }
         self.registry.set_session(session);
         Ok(())
@@ -425,7 +446,9 @@ impl Media {
     }
 
     fn forget_session(&mut self, key: SessionKey) {
-        self.handshakes.remove(describe::session_key(key));
+        let session = describe::session_key(key);
+        self.handshakes.remove(session);
+        self.fragments.remove(session);
         self.registry.remove_session(key);
     }
 }

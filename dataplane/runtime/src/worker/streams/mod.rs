@@ -22,7 +22,7 @@ use forebay_wire::clock::{Instant, Now};
 use super::publish::StreamCounts;
 use super::tag::{GENERATION, Tag};
 use super::transmit::Resend;
-use crate::streams::{ClientTransport, Connection, End, Live, StreamLimits};
+use crate::streams::{ClientTransport, Connection, End, Live, Speaks, StreamLimits};
 use input::{Chunk, What};
 
 /// Connections taken over in one round: each costs a few microseconds.
@@ -51,7 +51,11 @@ pub(super) struct Streams {
     /// Id, and slot, of the first.
     first: u32,
     entries: Box<[Entry]>,
+    /// Ids of those that speak TURN are below this one, counted from the
+    /// first.
+    media: u32,
     free: Vec<u32>,
+    free_media: Vec<u32>,
     limits: StreamLimits,
     buffers: usize,
     chunks: VecDeque<Chunk>,
@@ -72,7 +76,14 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(first: u32, count: u32, buffers: u16, limits: StreamLimits) -> Self {
+    /// Room for `turn` connections, and behind them for `media` ones.
+    pub(super) fn new(
+        first: u32,
+        [turn, media]: [u32; 2],
+        buffers: u16,
+        limits: StreamLimits,
+    ) -> Self {
+        let count = turn + media;
         let entry = || Entry {
             state: State::Free,
             generation: 0,
@@ -83,7 +94,9 @@ impl Streams {
         Self {
             first,
             entries: (0..count).map(|_| entry()).collect(),
-            free: (0..count).rev().collect(),
+            media: turn,
+            free: (0..turn).rev().collect(),
+            free_media: (turn..count).rev().collect(),
             limits,
             buffers: buffers.into(),
             chunks: VecDeque::new(),
@@ -101,12 +114,12 @@ impl Streams {
 
     /// Bytes of memory taken at construction.
     pub(super) fn memory(&self) -> usize {
-        size_of_val(&*self.entries) + self.free.capacity() * size_of::<u32>()
+        size_of_val(&*self.entries) + self.entries.len() * size_of::<u32>()
     }
 
     /// Connections that have an id.
     pub(super) fn open(&self) -> usize {
-        self.entries.len() - self.free.len()
+        self.entries.len() - self.free.len() - self.free_media.len()
     }
 
     /// What the client of this socket speaks, and where it connected to;
@@ -156,7 +169,11 @@ impl Streams {
         mut connection: Connection,
         now: Instant,
     ) -> Result<(), RingFailed> {
-        let Some(index) = self.free.pop() else {
+        let free = match connection.speaks {
+            Speaks::Turn => self.free.pop(),
+            Speaks::Media => self.free_media.pop(),
+        };
+        let Some(index) = free else {
             self.counts.refused += 1;
             self.gone += 1;
             return Ok(());
@@ -167,7 +184,7 @@ impl Streams {
         let (Some(buffer), Ok(())) = (scratch, ring.install(slot, connection.socket)) else {
             self.counts.refused += 1;
             self.gone += 1;
-            self.free.push(index);
+            self.give_back(index);
             ring.recycle(scratch.into_iter());
             return Ok(());
         };
@@ -230,9 +247,7 @@ impl Streams {
             let since = |then: Instant| now.instant.since(then);
             if live.waiting() > 0 && since(live.progress) >= self.limits.stalled {
                 self.ends.push_back((index, End::Stalled));
-            } else if since(live.active) >= self.limits.idle
-                && !shard.has_allocation(now, &live.tuple)
-            {
+            } else if since(live.active) >= self.limits.idle && !shard.is_used(now, &live.tuple) {
                 self.ends.push_back((index, End::Idle));
             } else {
                 let due = now.instant + self.period();
@@ -306,7 +321,16 @@ impl Streams {
         }
         entry.state = State::Free;
         entry.generation = (generation + 1) & GENERATION;
-        self.free.push(index);
+        self.give_back(index);
         self.gone += 1;
+    }
+
+    /// An id is free.
+    fn give_back(&mut self, index: u32) {
+        if index < self.media {
+            self.free.push(index);
+        } else {
+            self.free_media.push(index);
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! What goes over connections: from the shard's transmits to sends.
 
-use forebay_engine::{Arena, TxBatch};
+use forebay_engine::{Arena, Piece, Transmit, TxBatch};
 use forebay_sys::Errno;
 use forebay_sys::ring::{Ring, RingFailed};
 use forebay_wire::clock::Instant;
 
 use super::{State, Streams};
-use crate::streams::{ClientTransport, End, LARGE};
+use crate::streams::{ClientTransport, End, LARGE, Speaks};
 use crate::worker::tag::Tag;
 use crate::worker::transmit::{Resend, packet};
 
@@ -15,12 +15,45 @@ use crate::worker::transmit::{Resend, packet};
 const SPARE: usize = 256;
 /// What answers may take beyond the mark that relayed data stops at.
 const ANSWERS: usize = 16 << 10;
+/// What of a session's media may wait for its client: a keyframe, but not
+/// seconds of video, which would be late when it came.
+const MEDIA: usize = 128 << 10;
+/// What small packets may take beyond that.
+const SMALL: usize = 32 << 10;
+/// Packets up to this are small: sound, reports and checks, without which a
+/// client that is short of bandwidth would be lost altogether.
+const SMALL_PACKET: u32 = 400;
+
+/// What a transmit may take beyond the mark because it is an answer.
+fn answers(batch: &TxBatch, transmit: &Transmit) -> usize {
+    let answer = transmit.pieces == 1
+        && batch
+            .pieces_of(transmit)
+            .all(|piece| piece.arena == Arena::Headers);
+    if answer { ANSWERS } else { 0 }
+}
+
+/// What it may take beyond the mark because its packets are small.
+fn small(transmit: &Transmit) -> usize {
+    let packet = transmit.segment.map_or(transmit.len, u32::from);
+    if packet <= SMALL_PACKET { SMALL } else { 0 }
+}
+
+/// The bytes of a piece.
+fn bytes<'a>(batch: &'a TxBatch, received: &'a [u8], piece: Piece) -> &'a [u8] {
+    let arena: &[u8] = match piece.arena {
+        Arena::Received => received,
+        Arena::Headers => &batch.headers,
+    };
+    let range = piece.start as usize..(piece.start + piece.len) as usize;
+    arena.get(range).unwrap_or_default()
+}
 
 impl Streams {
     /// Appends what the shard sends to connections to their output.
     pub(in crate::worker) fn absorb(&mut self, batch: &TxBatch, received: &[u8], now: Instant) {
         self.packets.clear();
-        if self.free.len() == self.entries.len() {
+        if self.open() == 0 {
             return;
         }
         let first = self.first;
@@ -36,11 +69,10 @@ impl Streams {
                 self.packets.add(batch, transmit, packet(first + index));
                 continue;
             }
-            let answer = transmit.pieces == 1
-                && batch
-                    .pieces_of(transmit)
-                    .all(|piece| piece.arena == Arena::Headers);
-            let mark = self.limits.output + if answer { ANSWERS } else { 0 };
+            let mark = match live.speaks {
+                Speaks::Turn => self.limits.output + answers(batch, transmit),
+                Speaks::Media => MEDIA + small(transmit),
+            };
             if live.waiting() + transmit.len as usize > mark {
                 self.counts.dropped += u64::from(transmit.datagrams);
                 continue;
@@ -48,13 +80,15 @@ impl Streams {
             if live.waiting() == 0 {
                 live.progress = now;
             }
-            for piece in batch.pieces_of(transmit) {
-                let arena: &[u8] = match piece.arena {
-                    Arena::Received => received,
-                    Arena::Headers => &batch.headers,
-                };
-                let range = piece.start as usize..(piece.start + piece.len) as usize;
-                live.put(arena.get(range).unwrap_or_default());
+            let pieces = batch
+                .pieces_of(transmit)
+                .map(|piece| bytes(batch, received, piece));
+            match live.speaks {
+                Speaks::Turn => pieces.for_each(|bytes| live.put(bytes)),
+                Speaks::Media => {
+                    let segment = transmit.segment.unwrap_or(u16::MAX);
+                    live.put_packets(segment, transmit.len as usize, pieces);
+                }
             }
             live.count(&mut self.counts.memory);
             if !live.ready {

@@ -95,6 +95,10 @@ fn wanted(scene: &Scene) -> Vec<Wanted> {
         transport: "udp",
         ports: scene.configuration.relay_ports(),
     });
+    let (udp, tcp) = scene.configuration.media_ports(&scene.host);
+    for (transport, ports) in [("udp", udp), ("tcp", tcp)] {
+        wanted.extend(ports.map(|ports| Wanted { transport, ports }));
+    }
     wanted
 }
 
