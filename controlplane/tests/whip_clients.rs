@@ -198,6 +198,11 @@ fn chromium_publishes_plays_and_restarts_with_plain_fetch() {
     for rid in ["h", "f"] {
         assert!(seen["sent"]["encodings"][rid].as_u64() > Some(0), "{seen}");
     }
+    let told = serde_json::json!({
+        "opened": 201, "active": {}, "viewercount": { "viewercount": 1 }, "closed": 200,
+        "layers": { "1": [{ "rid": "h", "spatialLayerId": 0 }, { "rid": "f", "spatialLayerId": 1 }] },
+    });
+    assert_eq!(seen["told"], told, "{seen}");
     // Each of them has the layer it asked for, and the best one again.
     let heights = serde_json::json!([[200, 360], [200, 180], [200, 360]]);
     assert_eq!(seen["layers"], heights, "{seen}");

@@ -233,6 +233,8 @@ fn known_route(pattern: &str) -> &'static str {
         "/whep/{room}" => "/whep/{room}",
         "/whep/{room}/{session}" => "/whep/{room}/{session}",
         "/whep/{room}/{session}/layer" => "/whep/{room}/{session}/layer",
+        "/whep/{room}/{session}/sse" => "/whep/{room}/{session}/sse",
+        "/whep/{room}/{session}/sse/{stream}" => "/whep/{room}/{session}/sse/{stream}",
         "/healthz" => "/healthz",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",

@@ -1,5 +1,6 @@
 //! The sessions of WHIP and WHEP: participants of the rooms.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use axum::http::StatusCode;
@@ -12,7 +13,9 @@ use crate::rooms::message::{ConnectionName, ErrorCode, LeaveReason};
 use crate::rooms::model::{Failure, Whom};
 use crate::sdp::LocalTransport;
 use crate::tokens::{Access, TokenError};
-use crate::whip::{Created, IceServer, IceSession, LayerSelection, Protocol, Refused, Sessions};
+use crate::whip::{
+    Created, EventKind, IceServer, IceSession, LayerSelection, Protocol, Refused, Sessions, Viewed,
+};
 
 impl Sessions for App {
     type Access = Access;
@@ -169,6 +172,44 @@ impl Sessions for App {
                 ErrorCode::NotFound => Refused::unprocessable(failure.message),
                 _ => refused(failure),
             })
+    }
+
+    async fn open_events(
+        &self,
+        access: &Access,
+        session: &str,
+        kinds: BTreeSet<EventKind>,
+    ) -> Result<String, Refused> {
+        self.find(access, Protocol::Whep, session).await?;
+        let whom = whom(&access.room, session)?;
+        self.rooms.open_events(whom, kinds).await.map_err(refused)
+    }
+
+    async fn viewed(
+        &self,
+        room: &str,
+        session: &str,
+        stream: &str,
+    ) -> Result<(Viewed, BTreeSet<EventKind>), Refused> {
+        if *self.stop.borrow() {
+            return Err(Refused::unavailable("the server stops"));
+        }
+        let room = RoomName::new(room).map_err(|_| Refused::not_found())?;
+        let whom = whom(&room, session)?;
+        let stream = stream.to_owned();
+        self.rooms.viewed(whom, stream).await.map_err(refused)
+    }
+
+    async fn close_events(
+        &self,
+        access: &Access,
+        session: &str,
+        stream: &str,
+    ) -> Result<(), Refused> {
+        self.find(access, Protocol::Whep, session).await?;
+        let whom = whom(&access.room, session)?;
+        let stream = stream.to_owned();
+        self.rooms.close_events(whom, stream).await.map_err(refused)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The task that owns the model, and the way to it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ use crate::link::reconcile::{IN_FLIGHT, Token};
 use crate::sdp::{CodecPolicy, LocalTransport};
 use crate::settings::{Settings, unix_now};
 use crate::tokens::{Access, Resume};
-use crate::whip::LayerSelection;
+use crate::whip::{EventKind, LayerSelection, Viewed};
 
 /// Requests that may wait for the task.
 const WAITING: usize = 1_024;
@@ -446,6 +447,32 @@ impl Rooms {
     /// A viewer asks for a layer.
     pub async fn select_layer(&self, whom: Whom, selection: LayerSelection) -> Result<(), Failure> {
         self.run(move |model, _| model.select_layer(&whom, &selection))
+            .await?
+    }
+
+    /// Opens a stream of events for a viewer; its name.
+    pub async fn open_events(
+        &self,
+        whom: Whom,
+        kinds: BTreeSet<EventKind>,
+    ) -> Result<String, Failure> {
+        self.run(move |model, _| model.open_events(&whom, kinds))
+            .await?
+    }
+
+    /// What a stream of events is about now, and which it has.
+    pub async fn viewed(
+        &self,
+        whom: Whom,
+        stream: String,
+    ) -> Result<(Viewed, BTreeSet<EventKind>), Failure> {
+        self.run(move |model, _| model.viewed(&whom, &stream))
+            .await?
+    }
+
+    /// Ends a stream of events.
+    pub async fn close_events(&self, whom: Whom, stream: String) -> Result<(), Failure> {
+        self.run(move |model, _| model.close_events(&whom, &stream))
             .await?
     }
 

@@ -25,6 +25,15 @@ pub(super) const LAYER: Resource = Resource {
     accepts: ("accept-post", "application/json"),
 };
 
+pub(super) const EVENTS: Resource = Resource {
+    methods: "OPTIONS, POST",
+    accepts: ("accept-post", "application/json"),
+};
+pub(super) const STREAM: Resource = Resource {
+    methods: "DELETE, GET, OPTIONS",
+    accepts: ("accept", "text/event-stream"),
+};
+
 /// What a page may read of an answer beside the safelisted headers.
 const EXPOSED: &str = "accept-patch, accept-post, etag, link, location, retry-after";
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::cors::{self, ENDPOINT};
 use super::refused::Refused;
-use super::{Created, Handlers, IceServer, Protocol, Sessions, body};
+use super::{Created, EventKind, Handlers, IceServer, Protocol, Sessions, body};
 use crate::sdp::{MAX, PublisherOffer, ViewerOffer};
 
 pub(super) async fn create<S: Sessions>(
@@ -94,10 +94,17 @@ fn answer(protocol: Protocol, room: &str, created: Created, servers: &[IceServer
         add(header::LINK, link(server));
     }
     if protocol == Protocol::Whep {
-        let relation = "urn:ietf:params:whep:ext:core:layer";
+        let extension = "urn:ietf:params:whep:ext:core";
+        let events = EventKind::ALL.map(EventKind::name).join(",");
         add(
             header::LINK,
-            format!("<{location}/layer>; rel=\"{relation}\""),
+            format!("<{location}/layer>; rel=\"{extension}:layer\""),
+        );
+        add(
+            header::LINK,
+            format!(
+                "<{location}/sse>; rel=\"{extension}:server-sent-events\"; events=\"{events}\""
+            ),
         );
     }
     add(header::LOCATION, location);

@@ -21,7 +21,8 @@ pub struct LayerSelection {
     /// when left out.
     #[serde(deserialize_with = "place")]
     pub media_id: Option<usize>,
-    /// The rid.
+    /// The rid; earlier drafts called it `encodingId`.
+    #[serde(alias = "rid")]
     pub encoding_id: Option<String>,
     /// Spatial layer.
     pub spatial_layer_id: Option<u8>,
@@ -31,6 +32,10 @@ pub struct LayerSelection {
     pub max_spatial_layer_id: Option<u8>,
     /// The highest temporal layer.
     pub max_temporal_layer_id: Option<u8>,
+    /// Pixels it may have at most.
+    pub max_width: Option<u16>,
+    /// Pixels it may have at most.
+    pub max_height: Option<u16>,
 }
 
 impl LayerSelection {

@@ -7,27 +7,31 @@
 //! | `PATCH` of the `Location` | candidates (ignored, 204) or an ICE restart (200) |
 //! | `DELETE` of the `Location` | the end |
 //! | `POST` to `…/layer` of a WHEP session | which layer to send |
+//! | `POST` to `…/sse` of a WHEP session | a stream of events, read by `GET` of its `Location` |
 //!
-//! Every request but `OPTIONS` carries `Authorization: Bearer`, a token as for
+//! Every request but `OPTIONS` and that `GET` carries `Authorization: Bearer`, a token as for
 //! the WebSocket. A session ends with its media: whoever vanishes loses ICE
 //! consent (RFC 7675), and the participant goes.
 
 mod body;
 mod cors;
 mod endpoint;
+mod events;
 mod layer;
 mod refused;
 mod session;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::http::request::Parts;
-use axum::routing::{patch, post};
+use axum::routing::{get, patch, post};
 
 use crate::sdp::LocalTransport;
 
+pub use events::{EventKind, Viewed, ViewedLayer};
 pub use layer::LayerSelection;
 pub use refused::Refused;
 
@@ -143,6 +147,31 @@ pub trait Sessions: Send + Sync + 'static {
         session: &str,
         selection: LayerSelection,
     ) -> impl Future<Output = Result<(), Refused>> + Send;
+
+    /// Opens a stream of events; a name that nobody guesses.
+    fn open_events(
+        &self,
+        access: &Self::Access,
+        session: &str,
+        kinds: BTreeSet<EventKind>,
+    ) -> impl Future<Output = Result<String, Refused>> + Send;
+
+    /// What a stream is about now and which events it has; 404 once it or its
+    /// session is gone.
+    fn viewed(
+        &self,
+        room: &str,
+        session: &str,
+        stream: &str,
+    ) -> impl Future<Output = Result<(Viewed, BTreeSet<EventKind>), Refused>> + Send;
+
+    /// Ends a stream of events.
+    fn close_events(
+        &self,
+        access: &Self::Access,
+        session: &str,
+        stream: &str,
+    ) -> impl Future<Output = Result<(), Refused>> + Send;
 }
 
 /// The routes, to be merged into a router of any state.
@@ -169,12 +198,26 @@ where
             );
         let router = match protocol {
             Protocol::Whip => router,
-            Protocol::Whep => router.route(
-                "/whep/{room}/{session}/layer",
-                post(layer::select::<S>)
-                    .options(layer::preflight::<S>)
-                    .fallback(layer::wrong_method),
-            ),
+            Protocol::Whep => router
+                .route(
+                    "/whep/{room}/{session}/layer",
+                    post(layer::select::<S>)
+                        .options(layer::preflight::<S>)
+                        .fallback(layer::wrong_method),
+                )
+                .route(
+                    "/whep/{room}/{session}/sse",
+                    post(events::open::<S>)
+                        .options(events::preflight::<S>)
+                        .fallback(events::wrong_method),
+                )
+                .route(
+                    "/whep/{room}/{session}/sse/{stream}",
+                    get(events::read::<S>)
+                        .delete(events::close::<S>)
+                        .options(events::stream_preflight::<S>)
+                        .fallback(events::wrong_stream_method),
+                ),
         };
         router.with_state(Handlers {
             sessions: sessions.clone(),

@@ -19,4 +19,5 @@ mod staying;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
+mod viewed;
 mod websocket;

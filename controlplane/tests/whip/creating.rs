@@ -32,15 +32,15 @@ async fn an_offer_becomes_a_session_with_everything_a_client_needs() {
 
     let response = server.post("/whep/lobby", offer("firefox-recvonly")).await;
     assert_eq!(response.status(), 201);
-    let last = response
-        .headers()
-        .get_all("link")
-        .iter()
-        .next_back()
-        .unwrap();
+    let links = response.headers().get_all("link").iter().skip(2);
+    let links: Vec<&str> = links.map(|link| link.to_str().unwrap()).collect();
     assert_eq!(
-        last,
-        "</whep/lobby/PA_1/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\""
+        links,
+        [
+            "</whep/lobby/PA_1/layer>; rel=\"urn:ietf:params:whep:ext:core:layer\"",
+            "</whep/lobby/PA_1/sse>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; \
+             events=\"active,inactive,layers,viewercount\""
+        ]
     );
 }
 
@@ -190,6 +190,16 @@ async fn other_methods_are_kept_for_the_future() {
             "/whep/lobby/PA_1/layer",
             ["GET", "PUT", "PATCH", "DELETE"],
             "OPTIONS, POST",
+        ),
+        (
+            "/whep/lobby/PA_1/sse",
+            ["GET", "PUT", "PATCH", "DELETE"],
+            "OPTIONS, POST",
+        ),
+        (
+            "/whep/lobby/PA_1/sse/stream0",
+            ["POST", "PUT", "PATCH", "TRACE"],
+            "DELETE, GET, OPTIONS",
         ),
     ] {
         for method in methods {

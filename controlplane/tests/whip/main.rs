@@ -3,16 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod creating;
+mod events;
 mod under_way;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::http::request::Parts;
 use forebay_controlplane::sdp::{LocalTransport, PublisherOffer, ViewerOffer};
 use forebay_controlplane::whip::{
-    Created, IceServer, IceSession, LayerSelection, Protocol, Refused, Sessions, router,
+    Created, EventKind, IceServer, IceSession, LayerSelection, Protocol, Refused, Sessions, Viewed,
+    router,
 };
 use forebay_ipc::media::Fingerprint;
 use reqwest::{Client, Method, RequestBuilder, Response};
@@ -25,6 +27,9 @@ const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 struct Straw {
     sessions: Mutex<HashMap<String, IceSession>>,
     selected: Mutex<Vec<LayerSelection>>,
+    /// Open streams of events by name, and what they are about.
+    streams: Mutex<HashMap<String, BTreeSet<EventKind>>>,
+    viewed: Mutex<Viewed>,
 }
 
 fn local(ufrag: &str) -> LocalTransport {
@@ -145,6 +150,43 @@ impl Sessions for Straw {
         self.find(access, Protocol::Whep, session).await?;
         self.selected.lock().unwrap().push(selection);
         Ok(())
+    }
+
+    async fn open_events(
+        &self,
+        access: &String,
+        session: &str,
+        kinds: BTreeSet<EventKind>,
+    ) -> Result<String, Refused> {
+        self.find(access, Protocol::Whep, session).await?;
+        let mut streams = self.streams.lock().unwrap();
+        let name = format!("stream{}", streams.len());
+        streams.insert(name.clone(), kinds);
+        Ok(name)
+    }
+
+    async fn viewed(
+        &self,
+        _: &str,
+        _: &str,
+        stream: &str,
+    ) -> Result<(Viewed, BTreeSet<EventKind>), Refused> {
+        let kinds = self.streams.lock().unwrap().get(stream).cloned();
+        let viewed = self.viewed.lock().unwrap().clone();
+        kinds
+            .map(|kinds| (viewed, kinds))
+            .ok_or_else(Refused::not_found)
+    }
+
+    async fn close_events(
+        &self,
+        access: &String,
+        session: &str,
+        stream: &str,
+    ) -> Result<(), Refused> {
+        self.find(access, Protocol::Whep, session).await?;
+        let closed = self.streams.lock().unwrap().remove(stream);
+        closed.map(|_| ()).ok_or_else(Refused::not_found)
     }
 }
 

@@ -113,7 +113,7 @@ async fn a_viewer_chooses_layers() {
     };
     for body in [
         r#"{"mediaId":"1","encodingId":"h","maxTemporalLayerId":1,"future":true}"#,
-        r#"{"mediaId":1,"spatialLayerId":2,"maxSpatialLayerId":1}"#,
+        r#"{"mediaId":1,"spatialLayerId":2,"maxSpatialLayerId":1,"rid":"f","maxHeight":360}"#,
         "{}",
     ] {
         assert_eq!(select(body).await.unwrap().status(), 200, "{body}");
@@ -123,6 +123,8 @@ async fn a_viewer_chooses_layers() {
     assert_eq!(selected[0].encoding_id.as_deref(), Some("h"));
     assert_eq!(selected[0].temporal(), Some(1));
     assert_eq!(selected[1].spatial(), Some(1));
+    assert_eq!(selected[1].encoding_id.as_deref(), Some("f"));
+    assert_eq!(selected[1].max_height, Some(360));
     assert_eq!(selected[2], LayerSelection::default());
     for (body, status) in [
         ("[]", 400),

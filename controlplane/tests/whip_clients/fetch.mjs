@@ -93,6 +93,23 @@ try {
   await connected(player);
   summary.received = await frames(player, 60);
 
+  // The draft's way to learn which layers there are.
+  summary.told = await player.evaluate(async (link) => {
+    const events = /<([^>]+)>; rel="[^"]+:server-sent-events"/.exec(link)[1];
+    const opened = await whip.call('POST', events, { 'content-type': 'application/json' }, '["active","layers","viewercount"]');
+    const source = new EventSource(opened.headers.get('location'));
+    const told = {};
+    const heard = (name) => new Promise((resolve) => source.addEventListener(name, ({ data }) => {
+      told[name] = JSON.parse(data);
+      resolve();
+    }, { once: true }));
+    const all = Promise.all(['active', 'layers', 'viewercount'].map(heard));
+    await Promise.race([all, new Promise((resolve) => setTimeout(resolve, 10_000))]);
+    source.close();
+    const { status } = await whip.call('DELETE', opened.headers.get('location'));
+    return { opened: opened.status, ...told, closed: status };
+  }, summary.playing.link);
+
   const other = program ? new Promise((resolve, reject) => {
     execFile(program, more, (error, said) => (error ? reject(error) : resolve(JSON.parse(said))));
   }) : null;

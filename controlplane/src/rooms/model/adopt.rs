@@ -233,6 +233,7 @@ impl Model {
                             loss: 0.0,
                             jitter: std::time::Duration::ZERO,
                             bits_per_second: 0,
+                            silent: 0,
                         },
                     );
                     room.publishers.insert(note.id, id);

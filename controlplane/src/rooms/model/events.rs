@@ -39,7 +39,26 @@ impl Model {
                 self.cx.media.on_ended(session);
                 self.end_session(now, session, Some(why));
             }
-            MediaEvent::Encoding { .. } => {}
+            MediaEvent::Encoding {
+                track,
+                encoding,
+                active,
+            } => {
+                let Some((whom, id)) = self.cx.owners.tracks.get(&track).cloned() else {
+                    return;
+                };
+                let bit = 1_u8.checked_shl(encoding.into()).unwrap_or(0);
+                let _ = self.with_room(&whom.room, |room, _| {
+                    if let Some(track) = room.participant(whom.id)?.tracks.get_mut(&id) {
+                        track.silent = if active {
+                            track.silent & !bit
+                        } else {
+                            track.silent | bit
+                        };
+                    }
+                    Ok(())
+                });
+            }
             MediaEvent::Layer {
                 subscription,
                 spatial,

@@ -17,6 +17,7 @@ mod speaker;
 mod subscribe;
 mod subscriber;
 mod timers;
+mod viewed;
 mod viewer;
 
 use std::collections::{BTreeMap, HashMap};

@@ -10,6 +10,7 @@ use forebay_ipc::media::{
 use forebay_ipc::{Bytes, List, Sensitive, Text};
 
 use super::subscriber::Subscriber;
+use super::viewed::Stream;
 use super::{Failure, Outbox, Outgoing, Whom, kind_name, text};
 use crate::quality::{Grade, Smoothed};
 use crate::rooms::ids::{Identity, ParticipantId, TrackId, random, random_text};
@@ -163,6 +164,8 @@ pub(super) struct Track {
     pub(super) loss: f64,
     pub(super) jitter: Duration,
     pub(super) bits_per_second: u64,
+    /// Encodings that do not arrive, a bit each.
+    pub(super) silent: u8,
 }
 
 impl Track {
@@ -278,6 +281,8 @@ pub(super) struct Participant {
     /// Connections the client must make anew, told at once or when it comes
     /// back.
     pub(super) reconnect: BTreeSet<ConnectionName>,
+    /// Of events, oldest first.
+    pub(super) streams: Vec<Stream>,
 }
 
 impl Participant {
@@ -318,6 +323,7 @@ impl Participant {
             freezes: 0,
             freeze_ms: 0,
             reconnect: BTreeSet::new(),
+            streams: Vec::new(),
         }
     }
 

@@ -307,6 +307,7 @@ impl Room {
             loss: 0.0,
             jitter: std::time::Duration::ZERO,
             bits_per_second: 0,
+            silent: 0,
         });
         track.mid = section.mid;
         track.codecs = section.codecs;

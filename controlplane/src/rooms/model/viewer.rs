@@ -3,7 +3,7 @@
 
 use forebay_ipc::media::TrackKind;
 
-use super::participant::Connection;
+use super::participant::{Connection, Track};
 use super::room::Room;
 use super::subscribe::new_section;
 use super::subscriber::{FixedSection, Sections, Subscriber};
@@ -78,12 +78,16 @@ impl Room {
             (Some(encoding), _) => Some(encoding),
             (None, spatial) => spatial,
         };
+        let small_enough = self
+            .track(track)
+            .map_or(3, |(_, track)| largest_within(track, selection));
+        let spatial = spatial.map_or(small_enough, |spatial| spatial.min(small_enough));
         Ok(LayerWish {
             track,
             visible: None,
             width: None,
             height: None,
-            max_spatial: Some(spatial.unwrap_or(3).min(3)),
+            max_spatial: Some(spatial.min(3)),
             max_temporal: Some(selection.temporal().unwrap_or(3).min(3)),
             priority: None,
         })
@@ -271,6 +275,24 @@ impl Room {
         subscriber.sections.insert(mid.to_owned(), section);
         self.activate(cx, id, mid);
     }
+}
+
+/// The highest layer no larger than asked for, or the lowest one; each has
+/// half the pixels in each direction of the one above.
+fn largest_within(track: &Track, selection: &LayerSelection) -> u8 {
+    let top = track.top();
+    let exceeds = |pixels: Option<u16>, most: Option<u16>, layer: u8| {
+        pixels
+            .zip(most)
+            .is_some_and(|(p, most)| p >> (top - layer) > most)
+    };
+    (0..=top)
+        .rev()
+        .find(|layer| {
+            !exceeds(track.width, selection.max_width, *layer)
+                && !exceeds(track.height, selection.max_height, *layer)
+        })
+        .unwrap_or(0)
 }
 
 /// Writes the connection's note.
