@@ -64,6 +64,21 @@ fn channels_and_send_indications() {
     assert!(server.metric("forebay_relayed_packets_total") >= 120.0);
 }
 
+/// DONT-FRAGMENT in Allocate and in every Send indication.
+#[test]
+fn without_fragments() {
+    let server = Setup::new().start();
+    each(
+        &server,
+        &[
+            (10, "-g -c -X -n 10"),
+            (10, "-g -c -X -n 10 -s"),
+            (10, "-g -c -x -n 10 -s 6"),
+            (40, "-g -y -X -n 10 -s"),
+        ],
+    );
+}
+
 #[test]
 fn every_pair_of_families() {
     let server = Setup::new().start();

@@ -72,6 +72,7 @@ pub(super) fn forward(sockets: Sockets) -> Result<()> {
                         source: None,
                         segment: None,
                         ecn: 0,
+                        dont_fragment: false,
                     };
                     let piece = Piece {
                         memory: Memory::Received,

@@ -101,6 +101,9 @@ pub struct Transmit {
     pub segment: Option<u16>,
     /// The ECN field to send with.
     pub ecn: Ecn,
+    /// Whether to send with DF, and never as fragments where there is no such
+    /// bit (IPv6). A single datagram.
+    pub dont_fragment: bool,
     /// Index of the first piece.
     pub first: u32,
     /// Number of pieces.
@@ -191,6 +194,9 @@ impl TxBatch {
             }
             match transmit.segment {
                 None if transmit.datagrams == 1 => {}
+                Some(_) if transmit.dont_fragment => {
+                    return Err("a datagram with DF does not leave alone");
+                }
                 Some(segment)
                     if (2..=Self::MAX_SEGMENTS).contains(&transmit.datagrams)
                         && len <= Self::MAX_BYTES

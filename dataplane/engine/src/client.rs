@@ -73,16 +73,20 @@ impl Media<'_> {
             }
             Protocol::Stun if SendIndication::claimed_by(datagram) => {
                 let message = SendIndication::parse(datagram).map_err(|_| DropReason::Malformed)?;
-                // We never set DF, so the attribute is one we do not support:
-                // the indication is discarded (RFC 8656 §11.2).
-                if message.dont_fragment {
-                    return Err(DropReason::Unexpected);
-                }
                 let last = self.last_to_peer.peer.as_ref();
                 if !last.is_some_and(|last| same_address(last, &message.peer)) {
                     self.look_up_peer_address(message.peer);
                 }
-                (message.offset, message.len.into())
+                let (offset, len) = (message.offset, message.len.into());
+                if message.dont_fragment {
+                    let payload = Span {
+                        arena: Arena::Received,
+                        start: start + offset,
+                        len,
+                    };
+                    return self.unfragmented(slot, payload).map(|()| false);
+                }
+                (offset, len)
             }
             Protocol::Stun => return Ok(true),
             _ => return Err(DropReason::UnknownProtocol),
@@ -101,6 +105,29 @@ impl Media<'_> {
             }
             Err(refusal) => Err(DropReason::from(*refusal)),
         }
+    }
+
+    /// Relays the payload of a Send indication with DONT-FRAGMENT, which is
+    /// discarded where we cannot set DF (RFC 8656 §11.2). Between datagrams it
+    /// counts from IPv4 to IPv4 alone: a translation goes by the packet's own
+    /// header (§13, §14). What came over a connection, DTLS included, has none
+    /// (§15).
+    #[cold]
+    fn unfragmented(&mut self, slot: &RxSlot, payload: Span) -> Result<(), DropReason> {
+        if !self.server.heeds_dont_fragment() {
+            return Err(DropReason::Unexpected);
+        }
+        let last = &mut self.last_to_peer;
+        let (_, route) = last.verdict.as_ref().map_err(|refusal| *refusal)?;
+        let v4 = slot.source.is_ipv4() && route.destination.is_ipv4();
+        if v4 || slot.socket >= self.first_stream {
+            self.to_peers
+                .push_unfragmented(self.tx, route, slot.ecn, payload)?;
+        } else {
+            self.to_peers.push(self.tx, route, slot.ecn, [payload])?;
+        }
+        last.moved.add(payload.len);
+        Ok(())
     }
 
     #[inline(never)]

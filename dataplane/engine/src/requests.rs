@@ -92,6 +92,7 @@ impl Shard {
                     source: Some(tuple.local),
                     segment: None,
                     ecn: Ecn::default(),
+                    dont_fragment: false,
                     first,
                     pieces: 1,
                     len,

@@ -139,6 +139,32 @@ impl Runs {
 }
 
 impl Runs {
+    /// Adds one datagram that leaves by itself, with DF, and closes the flow's
+    /// open transmit.
+    #[cold]
+    pub(crate) fn push_unfragmented(
+        &mut self,
+        tx: &mut TxBatch,
+        route: &Route,
+        ecn: Ecn,
+        span: Span,
+    ) -> Result<(), DropReason> {
+        self.close(route.flow);
+        self.push(tx, route, ecn, [span])?;
+        self.close(route.flow);
+        if let Some(transmit) = tx.transmits.last_mut() {
+            transmit.dont_fragment = true;
+        }
+        Ok(())
+    }
+
+    /// Lets the flow's next datagram open a transmit.
+    fn close(&mut self, flow: u32) {
+        if let Some(lane) = self.lanes.get_mut(flow as usize) {
+            lane.batch = 0;
+        }
+    }
+
     /// Adds one datagram as [`Runs::push`] does. One that lies right behind
     /// the last of its transmit makes that piece longer.
     #[inline]
@@ -203,6 +229,7 @@ fn open_transmit(
         source: route.source,
         segment: None,
         ecn,
+        dont_fragment: false,
         first,
         pieces,
         len,

@@ -15,6 +15,7 @@ use io_uring::{IoUring, Probe, cqueue, opcode, register::Restriction};
 
 use crate::Errno;
 use crate::buffers::{Buffers, Group, STRIDE};
+use crate::dont_fragment;
 use crate::recv;
 use crate::send::{Arena, Piece, Send};
 use crate::streams::{self, Lane};
@@ -206,6 +207,15 @@ impl Ring {
         }
     }
 
+    /// Empties a slot of the file table.
+    pub(crate) fn uninstall(&mut self, slot: u32) -> Result<(), RingFailed> {
+        self.io
+            .submitter()
+            .register_files_update(slot, &[-1])
+            .map(drop)
+            .map_err(|error| RingFailed::Enter(errno(&error)))
+    }
+
     /// Starts receiving on a slot until cancelled or out of buffers; each
     /// datagram completes under `tag`.
     pub fn receive(&mut self, slot: u32, group: Group, tag: u64) -> Result<(), RingFailed> {
@@ -315,6 +325,15 @@ impl Ring {
                     }
                 }
             };
+            if send.needs_df() {
+                // SAFETY: as below, and the options' values are static.
+                unsafe {
+                    self.push_unchecked(dont_fragment::turn(true, send.file))?;
+                    self.push_unchecked(entry)?;
+                    self.push_unchecked(dont_fragment::turn(false, send.file))?;
+                }
+                continue;
+            }
             // SAFETY: message, address, control messages and iovecs lie in the
             // arena, which is not cleared before they were submitted.
             unsafe { self.push_unchecked(entry)? };
@@ -503,7 +522,7 @@ pub(crate) fn errno(error: &std::io::Error) -> Errno {
 }
 
 /// Operations the worker submits.
-const OPERATIONS: [(u8, &str); 7] = [
+const OPERATIONS: [(u8, &str); 8] = [
     (opcode::Send::CODE, "IORING_OP_SEND"),
     (opcode::Recv::CODE, "IORING_OP_RECV"),
     (opcode::RecvMsgMulti::CODE, "IORING_OP_RECVMSG"),
@@ -511,6 +530,7 @@ const OPERATIONS: [(u8, &str); 7] = [
     (opcode::AsyncCancel::CODE, "IORING_OP_ASYNC_CANCEL"),
     (opcode::Close::CODE, "IORING_OP_CLOSE"),
     (opcode::Read::CODE, "IORING_OP_READ"),
+    (opcode::SetSockOpt::CODE, "IORING_OP_URING_CMD"),
 ];
 
 fn probe(io: &IoUring) -> Result<(), RingError> {

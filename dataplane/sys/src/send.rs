@@ -10,8 +10,8 @@ use crate::address;
 use crate::control_message::{append, space};
 use crate::ring::callers;
 
-/// UDP_SEGMENT, packet information and traffic class together.
-const CONTROL: usize = space(2) + space(20) + space(4);
+/// UDP_SEGMENT, packet information, traffic class and IPV6_DONTFRAG together.
+const CONTROL: usize = space(2) + space(20) + 2 * space(4);
 
 /// Which memory a piece lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,24 @@ pub struct Send {
     pub segment: Option<u16>,
     /// The ECN field.
     pub ecn: u8,
+    /// Whether to send with DF (IPv4), or never as fragments (IPv6): then
+    /// EMSGSIZE is the answer to what is longer than the interface takes.
+    /// A single datagram from a relay socket; see
+    /// [`Ring::sets_options`](crate::ring::Ring::sets_options).
+    pub dont_fragment: bool,
+}
+
+impl Send {
+    /// Whether DF has to be turned on and off around it.
+    #[inline]
+    pub(crate) fn needs_df(&self) -> bool {
+        self.dont_fragment && matches!(self.destination, Some(SocketAddr::V4(_)))
+    }
+}
+
+/// No sends.
+pub(crate) fn none() -> impl Iterator<Item = (Send, core::iter::Empty<Piece>)> {
+    core::iter::empty()
 }
 
 /// What one `sendmsg` points to. Heap memory that never moves.
@@ -184,6 +202,16 @@ impl Arena {
                 level,
                 kind,
                 &i32::from(send.ecn & 3).to_ne_bytes(),
+            );
+        }
+
+        if send.dont_fragment && !send.needs_df() {
+            control = append(
+                &mut message.control,
+                control,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_DONTFRAG,
+                &1_i32.to_ne_bytes(),
             );
         }
 

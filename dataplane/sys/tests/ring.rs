@@ -78,6 +78,7 @@ fn plain(file: u32, tag: u64, destination: SocketAddr) -> Send {
         source: None,
         segment: None,
         ecn: 0,
+        dont_fragment: false,
     }
 }
 

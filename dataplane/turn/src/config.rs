@@ -38,6 +38,9 @@ pub struct Config {
     /// comes over them is in order and not lost (RFC 8656 §3.1), and their
     /// addresses are not forged.
     pub first_stream: SocketId,
+    /// Whether datagrams to peers can be sent with DF; if not, DONT-FRAGMENT
+    /// is an attribute we do not know (RFC 8656 §7.2).
+    pub dont_fragment: bool,
 }
 
 /// Lifetimes; the defaults are RFC 8656's.

@@ -82,6 +82,7 @@ pub struct Server {
     pub(crate) tickets: Tickets,
     pub(crate) mobility: bool,
     pub(crate) first_stream: SocketId,
+    pub(crate) dont_fragment: bool,
     pub(crate) new_peers: [Option<Pace>; 2],
     pub(crate) bandwidth: Bandwidth,
     pub(crate) deletions: Deletions,
@@ -133,6 +134,7 @@ impl Server {
             tickets: Tickets::new(seeds.nonce_key, seeds.random),
             mobility: config.mobility,
             first_stream: config.first_stream,
+            dont_fragment: config.dont_fragment,
             new_peers: [config.new_peers.per_allocation, config.new_peers.per_user].map(Pace::of),
             bandwidth: Bandwidth::new(config.bandwidth, config.shared.clone(), slots),
             shared: config.shared.clone(),
@@ -308,6 +310,11 @@ impl Server {
             .allocation_of(tuple)
             .and_then(|slot| self.tables.allocations.get(slot))
             .is_some_and(|found| now.instant < found.expires)
+    }
+
+    /// Whether DONT-FRAGMENT is heeded.
+    pub fn heeds_dont_fragment(&self) -> bool {
+        self.dont_fragment
     }
 
     /// Live allocations.

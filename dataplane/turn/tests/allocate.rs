@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use forebay_turn::{Command, Refusal};
+use forebay_turn::{Command, Config, Refusal};
 use forebay_wire::stun::{AttributeType, Method};
 
 #[test]
@@ -239,6 +239,21 @@ fn what_is_not_understood_is_named() {
     assert_eq!(many.code(), 420);
     assert!(many.bytes.len() < 120);
     assert_eq!(world.server.allocations(), 0);
+}
+
+#[test]
+fn dont_fragment_is_understood_where_the_kernel_can_do_it() {
+    for able in [false, true] {
+        let mut world = World::new(Config {
+            dont_fragment: able,
+            ..config()
+        });
+        let mut alice = Client::alice(4000);
+        let answer = alice.allocate_with(&mut world, &|message| {
+            message.push_empty(AttributeType::DONT_FRAGMENT).unwrap();
+        });
+        assert_eq!(answer.code(), if able { 0 } else { 420 });
+    }
 }
 
 #[test]

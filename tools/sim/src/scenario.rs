@@ -116,6 +116,7 @@ impl Scenario {
                     }
                 },
                 first_stream: SocketId(u32::MAX),
+                dont_fragment: true,
             },
             clients,
             nats: random.between(1, 1 + clients as u64) as usize,

@@ -72,7 +72,11 @@ impl Client {
     }
 
     pub fn allocate_request(&mut self) -> Vec<u8> {
-        let v6 = self.address.is_ipv6();
+        let family = if self.address.is_ipv6() { 2 } else { 1 };
+        self.allocate_family_request(family)
+    }
+
+    fn allocate_family_request(&mut self, family: u8) -> Vec<u8> {
         self.request(Method::ALLOCATE, |builder| {
             builder
                 .push(
@@ -80,7 +84,7 @@ impl Client {
                     &[TRANSPORT_UDP, 0, 0, 0],
                 )
                 .expect("room");
-            if v6 {
+            if family == 2 {
                 builder
                     .push(AttributeType::REQUESTED_ADDRESS_FAMILY, &[2, 0, 0, 0])
                     .expect("room");
@@ -101,12 +105,18 @@ impl Client {
 
     /// Allocates a relay of the client's own family.
     pub fn allocate(&mut self, host: &mut Host) -> SocketAddr {
+        let family = if self.address.is_ipv6() { 2 } else { 1 };
+        self.allocate_family(host, family)
+    }
+
+    /// Allocates an IPv4 (1) or IPv6 (2) relay.
+    pub fn allocate_family(&mut self, host: &mut Host, family: u8) -> SocketAddr {
         if self.nonce.is_empty() {
             let request = self.allocate_request();
             let challenge = self.ask(host, &request);
             self.learn(&challenge.bytes);
         }
-        let request = self.allocate_request();
+        let request = self.allocate_family_request(family);
         let answer = self.ask(host, &request);
         let message = Message::parse(&answer.bytes).expect("an answer");
         assert_eq!(message.class(), Class::Success, "{message:?}");

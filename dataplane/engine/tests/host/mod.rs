@@ -80,6 +80,7 @@ pub fn config() -> ShardConfig {
                 burst: 0,
             },
             first_stream: SocketId(SOCKETS),
+            dont_fragment: true,
         },
         media: None,
         listeners: LISTEN.len() as u32,

@@ -463,6 +463,8 @@ fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: u
             burst: settings.limits.unauthenticated_burst,
         },
         first_stream: SocketId(sockets),
+        // Each worker finds out whether the kernel can.
+        dont_fragment: true,
     }
 }
 

@@ -120,7 +120,7 @@ fn check(config: &WorkerConfig) -> Result<(), StartError> {
 /// Makes the worker, on its own thread: the ring belongs to the thread that
 /// makes it, and memory is taken from the node the core is on.
 fn build(
-    config: WorkerConfig,
+    mut config: WorkerConfig,
     wake: OwnedFd,
     control: Control,
 ) -> Result<(Worker, BootReport), String> {
@@ -169,6 +169,16 @@ fn build(
         probe(&socket, config.busy_poll, &mut boot.features);
     }
     boot.features.dedup_by(|a, b| a.name == b.name);
+    let mut sets_options = false;
+    if let Some(relay) = config.relays.first() {
+        sets_options = probe_options(&mut ring, relay.local, tuning)?;
+        config.shard.turn.dont_fragment &= sets_options;
+    }
+    boot.features.push(Feature {
+        name: "dont_fragment",
+        active: sets_options,
+        note: if sets_options { "" } else { "needs Linux 6.7" }.to_owned(),
+    });
     let listening: Box<[SocketAddr]> = config
         .listeners
         .iter()
@@ -261,6 +271,13 @@ fn build(
             .unwrap_or_default(),
     });
     Ok((worker, boot))
+}
+
+/// Whether the ring can set options, told by a socket like those it will.
+fn probe_options(ring: &mut Ring, local: IpAddr, tuning: Tuning) -> Result<bool, String> {
+    let socket = kernel_sockets::open((local, 0).into(), Role::Relay, tuning)
+        .map_err(|errno| cannot_relay(local, errno))?;
+    ring.sets_options(socket).map_err(|error| error.to_string())
 }
 
 fn real_time_feature(real_time: &RealTime, outcome: Result<(), forebay_sys::Errno>) -> Feature {

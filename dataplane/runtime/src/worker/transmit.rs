@@ -76,6 +76,7 @@ pub(super) fn packet(slot: u32) -> send::Send {
         source: None,
         segment: None,
         ecn: 0,
+        dont_fragment: false,
     }
 }
 
@@ -109,6 +110,7 @@ fn single(transmit: &Transmit, wildcards: &Wildcards, tag: Tag) -> send::Send {
             .filter(|_| wildcards.contain(transmit.socket)),
         segment: None,
         ecn: transmit.ecn.0,
+        dont_fragment: transmit.dont_fragment,
     }
 }
 

@@ -107,6 +107,7 @@ pub fn turn(allocations: u32) -> Config {
             burst: 0,
         },
         first_stream: SocketId(u32::MAX),
+        dont_fragment: true,
     }
 }
 

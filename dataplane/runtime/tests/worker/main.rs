@@ -5,9 +5,11 @@
 mod client;
 mod commands;
 mod flood;
+mod fragmentation;
 mod host;
 mod many;
 mod media;
+mod namespace;
 mod roaming;
 mod start;
 mod stream_client;

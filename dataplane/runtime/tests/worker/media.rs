@@ -125,6 +125,7 @@ fn burst(from: &std::net::UdpSocket, to: SocketAddr, datagrams: &[Vec<u8>]) {
         source: None,
         segment: Some(datagrams[0].len() as u16),
         ecn: 0,
+        dont_fragment: false,
     };
     let piece = Piece {
         memory: Memory::Headers,

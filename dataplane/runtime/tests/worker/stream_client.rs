@@ -94,6 +94,13 @@ impl<S: Read + Write> StreamClient<S> {
         }
     }
 
+    /// Has a request refused to learn the nonce.
+    pub fn challenge(&mut self, method: Method, fill: impl Fn(&mut Builder<'_>)) {
+        let (code, answer) = self.call(method, fill);
+        assert_eq!(code, 401);
+        self.writer.nonce = Message::parse(&answer).unwrap().nonce().unwrap().to_vec();
+    }
+
     pub fn binding(&mut self) -> SocketAddr {
         let (code, answer) = self.call(Method::BINDING, |_| {});
         assert_eq!(code, 0);
@@ -109,9 +116,7 @@ impl<S: Read + Write> StreamClient<S> {
                 .push(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
                 .unwrap();
         };
-        let (code, answer) = self.call(Method::ALLOCATE, fill);
-        assert_eq!(code, 401);
-        self.writer.nonce = Message::parse(&answer).unwrap().nonce().unwrap().to_vec();
+        self.challenge(Method::ALLOCATE, fill);
         let (code, answer) = self.call(Method::ALLOCATE, fill);
         assert_eq!(code, 0);
         Message::parse(&answer)

@@ -7,7 +7,7 @@ use forebay_wire::stun::{AttributeType, Class, ErrorCode, Message};
 use crate::ids::FiveTuple;
 use crate::server::Server;
 
-use super::{Handled, unknown_attributes};
+use super::Handled;
 
 impl Server {
     /// Needs no credentials and ignores them; every answer is paid for by the
@@ -22,7 +22,7 @@ impl Server {
         if !self.auth.pay(now, tuple.client) {
             return Ok(Handled::Unpaid);
         }
-        let mut unknown = unknown_attributes(message).peekable();
+        let mut unknown = self.unknown_attributes(message).peekable();
         if unknown.peek().is_some() {
             return self
                 .style

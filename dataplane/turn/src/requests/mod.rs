@@ -228,7 +228,7 @@ impl Server {
     }
 
     fn perform(&mut self, request: Request<'_, '_>, answer: &mut [u8]) -> Result<Handled, NoRoom> {
-        let mut unknown = unknown_attributes(request.message).peekable();
+        let mut unknown = self.unknown_attributes(request.message).peekable();
         if unknown.peek().is_some() {
             return self
                 .style
@@ -278,6 +278,19 @@ impl Server {
             .map(Handled::Answered)
     }
 
+    /// Attributes that have to be understood and are not (RFC 8489 §6.3.1).
+    fn unknown_attributes<'m>(
+        &self,
+        message: &Message<'m>,
+    ) -> impl Iterator<Item = AttributeType> + Clone + use<'m> {
+        let dont_fragment = self.dont_fragment;
+        message
+            .unknown_required(move |kind| {
+                understood(kind) || (dont_fragment && kind == AttributeType::DONT_FRAGMENT)
+            })
+            .take(UNKNOWN_LISTED)
+    }
+
     /// The allocation a request other than Allocate concerns, which has to be
     /// the requester's own (RFC 8656 §5).
     fn own_allocation(&self, request: &Request<'_, '_>) -> Result<u32, ErrorCode> {
@@ -290,13 +303,9 @@ impl Server {
     }
 }
 
-/// Attributes that have to be understood and are not (RFC 8489 §6.3.1).
-fn unknown_attributes(message: &Message<'_>) -> impl Iterator<Item = AttributeType> + Clone {
-    message.unknown_required(understood).take(UNKNOWN_LISTED)
-}
-
 /// Attributes we know, whether or not the method at hand uses them. Among
-/// those we do not: DONT-FRAGMENT, USERHASH and PASSWORD-ALGORITHM.
+/// those we do not: USERHASH and PASSWORD-ALGORITHM, and DONT-FRAGMENT where
+/// the kernel cannot do it.
 fn understood(kind: AttributeType) -> bool {
     matches!(
         kind,

@@ -67,6 +67,7 @@ pub fn config() -> Config {
             burst: 0,
         },
         first_stream: SocketId(u32::MAX),
+        dont_fragment: false,
     }
 }
 

@@ -70,6 +70,7 @@ impl World {
                     burst: 100,
                 },
                 first_stream: SocketId(SOCKETS),
+                dont_fragment: true,
             },
             media: None,
             listeners: LISTENERS.len() as u32,
