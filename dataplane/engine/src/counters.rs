@@ -104,6 +104,13 @@ pub struct Counters {
     pub allocations_created: u64,
     /// Allocations ended.
     pub allocations_deleted: u64,
+    /// ICMP errors clients were told of.
+    pub icmp_relayed: u64,
+    /// ICMP errors of a type that is not relayed, or of what no allocation
+    /// with a permission sent.
+    pub icmp_refused: u64,
+    /// ICMP errors beyond the rate.
+    pub icmp_limited: u64,
     /// Packets dropped, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
 }

@@ -9,6 +9,7 @@ mod command;
 mod config;
 mod counters;
 mod forwarding;
+mod icmp;
 mod media;
 mod peer;
 mod requests;

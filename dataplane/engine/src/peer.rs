@@ -82,7 +82,7 @@ fn to_four_bytes(len: u32) -> u32 {
 
 /// A transaction id nobody answers to (indications have no response), so it
 /// need be distinct, not secret: Weyl sequence with a 64-bit finaliser.
-fn next_transaction(state: &mut u64) -> TransactionId {
+pub(crate) fn next_transaction(state: &mut u64) -> TransactionId {
     *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut x = *state;
     x = (x ^ (x >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);

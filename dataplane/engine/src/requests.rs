@@ -50,10 +50,7 @@ impl Shard {
             return self.counters.drop(DropReason::RequestBudget, 1);
         }
         // Asked beforehand: what the server grants it must be able to say.
-        if tx.transmits.len() == tx.transmits.capacity()
-            || tx.pieces.len() == tx.pieces.capacity()
-            || tx.headers.room() < Server::MAX_ANSWER
-        {
+        if !self.has_room_for_answer(tx) {
             return self.counters.drop(DropReason::BatchFull, 1);
         }
         *budget -= 1;
@@ -74,31 +71,42 @@ impl Shard {
             }
             Outcome::Reply(len) => {
                 self.counters.answers += 1;
-                let first = tx.pieces.len() as u32;
-                let start = tx.headers.len() as u32;
-                let answer = &self.answer[..len];
-                let len = len as u32;
-                // There is room: it was asked for above.
-                let _ = tx.headers.append(answer);
-                tx.pieces.push(Piece {
-                    arena: Arena::Headers,
-                    start,
-                    len,
-                    next: Piece::END,
-                });
-                tx.transmits.push(Transmit {
-                    socket: tuple.socket,
-                    destination: tuple.client.0,
-                    source: Some(tuple.local),
-                    segment: None,
-                    ecn: Ecn::default(),
-                    dont_fragment: false,
-                    first,
-                    pieces: 1,
-                    len,
-                    datagrams: 1,
-                });
+                self.push_answer(tuple, len, tx);
             }
         }
+    }
+
+    pub(crate) fn has_room_for_answer(&self, tx: &TxBatch) -> bool {
+        tx.transmits.len() < tx.transmits.capacity()
+            && tx.pieces.len() < tx.pieces.capacity()
+            && tx.headers.room() >= Server::MAX_ANSWER
+    }
+
+    /// Sends the first `len` bytes of the answer to a client. There has to be
+    /// room for it.
+    pub(crate) fn push_answer(&self, tuple: &FiveTuple, len: usize, tx: &mut TxBatch) {
+        let first = tx.pieces.len() as u32;
+        let start = tx.headers.len() as u32;
+        let answer = &self.answer[..len];
+        let len = len as u32;
+        let _ = tx.headers.append(answer);
+        tx.pieces.push(Piece {
+            arena: Arena::Headers,
+            start,
+            len,
+            next: Piece::END,
+        });
+        tx.transmits.push(Transmit {
+            socket: tuple.socket,
+            destination: tuple.client.0,
+            source: Some(tuple.local),
+            segment: None,
+            ecn: Ecn::default(),
+            dont_fragment: false,
+            first,
+            pieces: 1,
+            len,
+            datagrams: 1,
+        });
     }
 }

@@ -31,10 +31,10 @@ fn path(tuple: &FiveTuple) -> Path {
 /// # Calling contract
 /// Per round: `handle` with what arrived (may be empty); while it says
 /// [`Progress::More`], send the batch and `resume` with the same receive
-/// memory; then `on_timeout` when `next_deadline` has passed, then
+/// memory; then `icmp` for errors that came in, `on_timeout` when `next_deadline` has passed, then
 /// `next_command` until it is empty. `Now` never goes backwards. Everything in
 /// the transmit batch must be sent (or dropped) before the receive buffers are
-/// given back to the kernel. What `on_timeout`, `apply` and `send_dtls` send is
+/// given back to the kernel. What `icmp`, `on_timeout`, `apply` and `send_dtls` send is
 /// added to the batch they are given: always the one of `handle`, emptied once
 /// it was sent.
 ///
@@ -60,7 +60,7 @@ pub struct Shard {
     to_peers: Runs,
     to_clients: Runs,
     wheel: Wheel,
-    transactions: u64,
+    pub(crate) transactions: u64,
 }
 
 impl Shard {

@@ -129,6 +129,10 @@ table! {
     RequestsForwarded, Counter, "requests_forwarded", None, "Requests given to the worker that made their mobility ticket or reservation token.";
     StreamMemory, Gauge, "stream_memory_bytes", None, "Bytes held for connections of clients: their TLS, and what came or waits to be sent.";
     PortsReserved, Gauge, "relay_ports_reserved", None, "Relay ports held for a client that asked for a pair and has yet to claim the second.";
+    IcmpRelayed, Counter, "icmp_errors", Some(("outcome", "relayed")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";
+    IcmpRefused, Counter, "icmp_errors", Some(("outcome", "refused")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";
+    IcmpLimited, Counter, "icmp_errors", Some(("outcome", "limited")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";
+    IcmpPauses, Counter, "icmp_pauses", None, "Times a relay socket drew so many ICMP errors that they were ignored for ten seconds.";
 }
 
 /// Values on a page.

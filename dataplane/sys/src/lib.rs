@@ -13,6 +13,7 @@ pub mod busy_poll;
 pub mod clock;
 pub mod control_message;
 mod dont_fragment;
+pub mod error_queue;
 pub mod limits;
 mod options;
 pub mod preflight;

@@ -33,8 +33,8 @@ fn request(slot: u32, level: i32, name: i32, value: &'static i32) -> Entry {
 
 impl Ring {
     /// Whether options can be set through the ring, tried on a relay socket of
-    /// either family: what [`Send::dont_fragment`](crate::send::Send) needs.
-    /// Takes the file table's first slot for it,
+    /// either family: what [`Send::dont_fragment`](crate::send::Send) and
+    /// [`Ring::hear_errors`] need. Takes the file table's first slot for it,
     /// which has to be free, and frees it again.
     pub fn sets_options(&mut self, socket: OwnedFd) -> Result<bool, RingFailed> {
         const SLOT: u32 = 0;

@@ -16,6 +16,7 @@ use io_uring::{IoUring, Probe, cqueue, opcode, register::Restriction};
 use crate::Errno;
 use crate::buffers::{Buffers, Group, STRIDE};
 use crate::dont_fragment;
+use crate::error_queue::Notes;
 use crate::recv;
 use crate::send::{Arena, Piece, Send};
 use crate::streams::{self, Lane};
@@ -112,6 +113,7 @@ pub struct Ring {
     arena: Arena,
     /// One for each connection that may send.
     pub(crate) lanes: Box<[Lane]>,
+    pub(crate) notes: Notes,
     receive: Box<libc::msghdr>,
     wake: Box<[u8; 8]>,
     waking: bool,
@@ -180,6 +182,7 @@ impl Ring {
             buffers,
             arena: Arena::new(SUBMISSIONS as usize, IOVECS),
             lanes: (0..config.streams).map(|_| Lane::default()).collect(),
+            notes: Notes::new(),
             receive,
             wake: Box::new([0; 8]),
             waking: false,
@@ -405,6 +408,7 @@ impl Ring {
     /// Arena and queues, bytes.
     pub fn own_memory(&self) -> usize {
         self.arena.size()
+            + self.notes.size()
             + size_of_val(&*self.lanes)
             + SUBMISSIONS as usize * size_of::<Entry>()
             + COMPLETIONS as usize * size_of::<cqueue::Entry>()

@@ -220,7 +220,7 @@ impl Server {
     }
 
     #[inline]
-    fn live_permission(&self, now: Now, slot: u32) -> Result<&Permission, Refusal> {
+    pub(crate) fn live_permission(&self, now: Now, slot: u32) -> Result<&Permission, Refusal> {
         match self.tables.permissions.get(slot) {
             Some(permission) if now.instant < permission.expires => Ok(permission),
             _ => Err(Refusal::NoPermission),

@@ -12,6 +12,7 @@ mod command;
 mod config;
 mod expiry;
 mod fast_path;
+mod icmp;
 mod ids;
 mod pace;
 mod policy;
@@ -28,6 +29,7 @@ pub use config::{
     BandwidthLimits, Capacity, Config, Credentials, EventRate, Lifetimes, NewPeers, PrefixBudget,
     Quota, Secret, Seeds, User,
 };
+pub use icmp::Untold;
 pub use ids::{
     AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow,
     RelayedAddr, SocketId,

@@ -10,6 +10,7 @@ use crate::auth::Authenticator;
 use crate::bandwidth::Bandwidth;
 use crate::command::{Command, Deletion, Surveyed, Usage};
 use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
+use crate::icmp::IcmpPace;
 use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
 use crate::pace::Pace;
 use crate::policy::PeerPolicy;
@@ -58,7 +59,7 @@ pub enum Outcome {
 /// # Calling contract
 /// - Time never goes backwards between calls.
 /// - `channel_to_peer`, `send_to_peer`, `from_peer` and `count` are the fast
-///   path: no allocation, no command is queued.
+///   path: no allocation, no command is queued. Nor does `icmp` queue any.
 /// - `request`, `on_timer` and the administrative calls may queue commands;
 ///   fetch [`Server::next_command`] until it is empty after each of them. A
 ///   request is dropped while the queue has no room for what it may need.
@@ -84,6 +85,7 @@ pub struct Server {
     pub(crate) first_stream: SocketId,
     pub(crate) dont_fragment: bool,
     pub(crate) new_peers: [Option<Pace>; 2],
+    pub(crate) icmp_pace: IcmpPace,
     pub(crate) bandwidth: Bandwidth,
     pub(crate) deletions: Deletions,
     pub(crate) relays: RelayPool,
@@ -136,6 +138,7 @@ impl Server {
             first_stream: config.first_stream,
             dont_fragment: config.dont_fragment,
             new_peers: [config.new_peers.per_allocation, config.new_peers.per_user].map(Pace::of),
+            icmp_pace: IcmpPace::default(),
             bandwidth: Bandwidth::new(config.bandwidth, config.shared.clone(), slots),
             shared: config.shared.clone(),
             deletions: Deletions::new(capacity.allocations, keyed),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use forebay_wire::stun::{
-    AttributeType, Builder, Class, ErrorCode, Fingerprint, Message, Method, SendIndication,
+    AttributeType, Builder, Class, ErrorCode, Fingerprint, Icmp, Message, Method, SendIndication,
     TransactionId,
 };
 use forebay_wire::{ChannelData, NoRoom, ParseError, Protocol};
@@ -317,4 +317,33 @@ fn first_bytes_tell_protocols_apart() {
     assert_eq!(Protocol::of(&[]), Protocol::Unknown);
     assert_eq!(Protocol::of(&[0x80, 200]), Protocol::Rtcp);
     assert_eq!(Protocol::of(&[0x80, 224]), Protocol::Rtp);
+}
+
+#[test]
+fn icmp_has_seven_bits_of_type_and_nine_of_code() {
+    let unreachable = Icmp {
+        kind: 3,
+        code: 3,
+        data: 0,
+    };
+    assert_eq!(unreachable.encode(), [0, 0, 6, 3, 0, 0, 0, 0]);
+    let too_long = Icmp {
+        kind: 3,
+        code: 4,
+        data: 1280,
+    };
+    assert_eq!(too_long.encode(), [0, 0, 6, 4, 0, 0, 5, 0]);
+    for kind in 0..128 {
+        for code in 0..=255 {
+            let icmp = Icmp {
+                kind,
+                code,
+                data: u32::MAX - u32::from(code),
+            };
+            assert_eq!(Icmp::decode(&icmp.encode()), Some(icmp));
+        }
+    }
+    assert_eq!(Icmp::decode(&[0, 0, 7, 0, 0, 0, 0, 0]), None);
+    assert_eq!(Icmp::decode(&[0; 7]), None);
+    assert_eq!(Icmp::decode(&[0; 12]), None);
 }

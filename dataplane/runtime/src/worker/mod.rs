@@ -4,6 +4,7 @@ mod adopted;
 pub mod boot;
 mod error;
 mod handle;
+mod icmp;
 pub mod listen;
 mod mailbox;
 pub mod media_sockets;

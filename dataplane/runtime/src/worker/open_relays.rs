@@ -214,6 +214,9 @@ impl Sockets {
             port,
             ..FREE
         };
+        if self.hears_errors {
+            ring.hear_errors(slot, local.is_ipv6(), true)?;
+        }
         self.receive(ring, slot)?;
         self.opened += 1;
         Ok(Some(OfferedRelay {

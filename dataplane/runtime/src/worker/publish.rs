@@ -96,6 +96,8 @@ pub(super) struct Gauges {
     pub(super) open_errors: u64,
     pub(super) overflows: u64,
     pub(super) enters: u64,
+    pub(super) icmp_repeated: u64,
+    pub(super) icmp_pauses: u64,
     pub(super) cpu_nanoseconds: u64,
 }
 
@@ -198,6 +200,13 @@ pub(super) fn publish(page: &StatsPage, engine: &Counters, counts: &Counts, gaug
     put(Stat::SendErrorsMessageSize, counts.message_size);
     put(Stat::SendErrorsOther, counts.other);
     put(Stat::GsoRetries, counts.gso_retries);
+    put(Stat::IcmpRelayed, engine.icmp_relayed);
+    put(Stat::IcmpRefused, engine.icmp_refused);
+    put(
+        Stat::IcmpLimited,
+        engine.icmp_limited + gauges.icmp_repeated,
+    );
+    put(Stat::IcmpPauses, gauges.icmp_pauses);
     put(Stat::RelayOpenErrors, gauges.open_errors);
     put(Stat::RingEnters, gauges.enters);
     put(Stat::Batches, counts.batches);

@@ -38,6 +38,10 @@ pub(super) struct Reaped {
     pub(super) ended: Vec<(u32, u32)>,
     pub(super) closed: Vec<(u32, u32)>,
     pub(super) failed: Vec<(u32, Errno)>,
+    /// Relay sockets whose receive an error ended.
+    pub(super) errored: Vec<(u32, u32)>,
+    /// Reads of error queues, and whether they found one.
+    pub(super) errors: Vec<(u32, bool)>,
     pub(super) streams: Vec<StreamEvent>,
     /// Slots of connections whose send completed.
     pub(super) sent: Vec<(u32, Result<u32, Errno>)>,
@@ -89,6 +93,9 @@ impl Reaped {
                             Err(Errno::ENOBUFS) => counts.buffers_exhausted += 1,
                             // The end of a relay we close.
                             Ok(_) | Err(Errno::ECANCELED) => {}
+                            Err(_) if sockets.is_relay(slot) => {
+                                self.errored.push((slot, generation));
+                            }
                             Err(_) => counts.receive_errors += 1,
                         }
                     }
@@ -113,6 +120,7 @@ impl Reaped {
                     counts.not_sent(errno, 1);
                 }
             }
+            Tag::Error { read } => self.errors.push((read, completion.result.is_ok())),
             Tag::Wake => self.woken = true,
             Tag::Other => {}
         }

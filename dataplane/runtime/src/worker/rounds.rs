@@ -6,6 +6,7 @@
 
 mod batch;
 mod connections;
+mod resend;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,12 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, TrySendError};
 use forebay_engine::{Command, Progress, RxBatch, RxSlot, Shard, TxBatch};
 use forebay_media::Change;
+use forebay_sys::clock;
 use forebay_sys::ring::{Ring, RingFailed, Wait};
-use forebay_sys::{Errno, clock};
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 
 use super::handle::Mailer;
+use super::icmp::Errors;
 use super::mailbox::Mailbox;
 use super::publish::{Counts, Gauges, publish, publish_media, publish_streams};
 use super::real_time::RealTime;
@@ -68,6 +70,7 @@ pub(super) struct Worker {
     pub(super) shard: Shard,
     pub(super) sockets: Sockets,
     pub(super) streams: Streams,
+    pub(super) errors: Errors,
     pub(super) control: Control,
     pub(super) requests_per_batch: usize,
     /// Ways to all workers, by index.
@@ -135,6 +138,7 @@ impl Worker {
             shard,
             sockets,
             streams,
+            errors: Errors::default(),
             control,
             real_time,
             survey,
@@ -210,7 +214,7 @@ impl Worker {
     fn round(&mut self) -> Result<(), RingFailed> {
         let wait = self.wait();
         self.submit(wait)?;
-        self.reap();
+        self.reap()?;
         self.resend()?;
         let state = &mut self.state;
         state.tx.clear();
@@ -227,6 +231,7 @@ impl Worker {
         self.collect_batch();
         self.handle()?;
         let now = self.state.now;
+        self.errors.tell(now, &mut self.shard, &mut self.state.tx);
         if self
             .shard
             .next_deadline()
@@ -251,6 +256,8 @@ impl Worker {
             self.housekeeping();
             self.sockets
                 .release(&mut self.ring, &self.shard, now.instant)?;
+            self.errors
+                .recover(now.instant, &mut self.ring, &self.sockets)?;
         }
         Ok(())
     }
@@ -314,11 +321,12 @@ impl Worker {
         };
     }
 
-    fn reap(&mut self) {
+    fn reap(&mut self) -> Result<(), RingFailed> {
         let Rounds {
             reaped,
             counts,
             dirty,
+            now,
             ..
         } = &mut self.state;
         let sockets = &self.sockets;
@@ -326,30 +334,10 @@ impl Worker {
             .ring
             .reap(|completion| reaped.sort(completion, sockets, counts));
         *dirty |= count > 0;
-    }
-
-    /// Sends the datagrams of refused GSO sends one by one, while their
-    /// buffers are still ours.
-    fn resend(&mut self) -> Result<(), RingFailed> {
-        while let Some((index, errno)) = self.state.reaped.failed.pop() {
-            let Rounds {
-                tx, resend, counts, ..
-            } = &mut self.state;
-            let Some(transmit) = tx.transmits.get(index as usize) else {
-                continue;
-            };
-            let refused = match errno {
-                Errno::EINVAL | Errno::EMSGSIZE | Errno::EIO => transmit.segment,
-                _ => None,
-            };
-            let Some(segment) = refused else {
-                counts.not_sent(errno, u64::from(transmit.datagrams));
-                continue;
-            };
-            counts.gso_retries += 1;
-            resend.split(tx, transmit, &self.sockets.wildcards);
-            self.ring.enter(&tx.headers, resend.sends(), Wait::Not)?;
-            self.shard.lower_max_segment(segment);
+        if !reaped.errors.is_empty() {
+            let (now, completed) = (now.instant, reaped.errors.drain(..));
+            self.errors
+                .collect(now, &mut self.ring, &mut self.sockets, completed)?;
         }
         Ok(())
     }
@@ -368,6 +356,10 @@ impl Worker {
             }
         }
         self.follow_up_streams()?;
+        for (slot, generation) in self.state.reaped.errored.drain(..) {
+            self.errors.note(&mut self.sockets, slot, generation);
+        }
+        self.errors.read(&mut self.ring, &self.sockets)?;
         let free = self
             .media_buffers
             .saturating_sub(self.state.reaped.media.len());
@@ -403,7 +395,7 @@ impl Worker {
     #[cold]
     fn go_on(&mut self) -> Result<Progress, RingFailed> {
         self.submit(Wait::Not)?;
-        self.reap();
+        self.reap()?;
         self.resend()?;
         let state = &mut self.state;
         Ok(self
@@ -562,6 +554,8 @@ impl Worker {
             open_errors: self.sockets.open_errors,
             overflows: self.ring.overflows(),
             enters: self.ring.enters(),
+            icmp_repeated: self.errors.repeated,
+            icmp_pauses: self.errors.pauses,
             cpu_nanoseconds: u64::try_from(clock::thread_cpu().as_nanos()).unwrap_or(u64::MAX),
         };
         publish(

@@ -53,6 +53,10 @@ pub(super) struct Slot {
     pub(super) port: u16,
     /// The listening socket it stands in for: it is connected to one client.
     pub(super) adopted: Option<SocketId>,
+    /// Its error queue waits to be read.
+    pub(super) failing: bool,
+    /// When what it drew of errors is forgotten.
+    pub(super) calm: Instant,
 }
 
 pub(super) const FREE: Slot = Slot {
@@ -62,6 +66,8 @@ pub(super) const FREE: Slot = Slot {
     local: 0,
     port: 0,
     adopted: None,
+    failing: false,
+    calm: Instant::from_nanos(0),
 };
 
 /// What a datagram's slot says about it.
@@ -119,6 +125,8 @@ pub(super) struct Sockets {
     pub(super) ports: Vec<RelayPorts>,
     pub(super) random: Random,
     pub(super) tuning: Tuning,
+    /// Whether relay sockets take ICMP errors.
+    pub(super) hears_errors: bool,
     pub(super) ready: usize,
     /// Receives that ended and have to be started again.
     ended: VecDeque<u32>,
@@ -179,6 +187,7 @@ impl Sockets {
                 left: 0,
             },
             tuning,
+            hears_errors: false,
             ready,
             ended: VecDeque::with_capacity(sockets as usize + listeners.len()),
             adopted: Adopted::default(),
@@ -212,6 +221,26 @@ impl Sockets {
     /// Whether datagrams on this slot are requests.
     pub(super) const fn is_request(&self, slot: u32) -> bool {
         slot >= self.first_request
+    }
+
+    /// Whether a slot is a relay socket's.
+    pub(super) const fn is_relay(&self, slot: u32) -> bool {
+        slot >= self.first_relay && slot < self.sockets
+    }
+
+    /// Whether a relay socket is an IPv6 one.
+    pub(super) fn is_v6(&self, slot: u32) -> bool {
+        self.slots
+            .get(slot as usize)
+            .and_then(|entry| self.locals.get(usize::from(entry.local)))
+            .is_some_and(IpAddr::is_ipv6)
+    }
+
+    /// Tells a slot's owner of now from others.
+    pub(super) fn generation(&self, slot: u32) -> u32 {
+        self.slots
+            .get(slot as usize)
+            .map_or(0, |entry| entry.generation)
     }
 
     /// Where a datagram came to; `None` when its socket is closed or closing
@@ -351,7 +380,7 @@ impl Sockets {
     /// Begins to close a relay socket.
     pub(super) fn close(&mut self, ring: &mut Ring, socket: SocketId) -> Result<(), RingFailed> {
         let slot = socket.0;
-        if !(self.first_relay..self.sockets).contains(&slot) {
+        if !self.is_relay(slot) {
             return Ok(());
         }
         let entry = &mut self.slots[slot as usize];

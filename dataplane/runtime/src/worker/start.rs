@@ -174,11 +174,13 @@ fn build(
         sets_options = probe_options(&mut ring, relay.local, tuning)?;
         config.shard.turn.dont_fragment &= sets_options;
     }
-    boot.features.push(Feature {
-        name: "dont_fragment",
-        active: sets_options,
-        note: if sets_options { "" } else { "needs Linux 6.7" }.to_owned(),
-    });
+    for name in ["dont_fragment", "icmp_errors"] {
+        boot.features.push(Feature {
+            name,
+            active: sets_options,
+            note: if sets_options { "" } else { "needs Linux 6.7" }.to_owned(),
+        });
+    }
     let listening: Box<[SocketAddr]> = config
         .listeners
         .iter()
@@ -198,6 +200,7 @@ fn build(
         config.relays_ready,
         tuning,
     );
+    sockets.hears_errors = sets_options;
     let listeners = config.shard.listeners;
     for (number, listener) in (0..listeners).zip(config.listeners) {
         boot.listeners

@@ -18,6 +18,8 @@ pub(super) enum Tag {
     Resend,
     /// Another thread woke us.
     Wake,
+    /// A read of an error queue.
+    Error { read: u32 },
     /// Nothing anybody waits for.
     Other,
 }
@@ -39,6 +41,7 @@ impl Tag {
             Self::Wake => join(5, 0, 0),
             Self::Stream { slot, generation } => join(6, generation, slot),
             Self::StreamSent { slot, generation } => join(7, generation, slot),
+            Self::Error { read } => join(8, 0, read),
             Self::Other => u64::MAX,
         }
     }
@@ -54,6 +57,7 @@ impl Tag {
             5 => Self::Wake,
             6 => Self::Stream { slot, generation },
             7 => Self::StreamSent { slot, generation },
+            8 => Self::Error { read: slot },
             _ => Self::Other,
         }
     }

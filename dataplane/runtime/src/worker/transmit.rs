@@ -1,5 +1,5 @@
-//! The shard's transmits as sends of the ring, and the datagrams of a GSO send
-//! the kernel refused, one by one.
+//! The shard's transmits as sends of the ring, and what the kernel refused of
+//! them once more, as it was or datagram by datagram.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -114,8 +114,8 @@ fn single(transmit: &Transmit, wildcards: &Wildcards, tag: Tag) -> send::Send {
     }
 }
 
-/// Datagrams to send again by themselves. Grows to the size of one GSO send
-/// and is kept.
+/// What is sent again. Grows to the size of what fails in one round, at most a
+/// batch, and is kept.
 #[derive(Debug, Default)]
 pub(super) struct Resend {
     pieces: Vec<send::Piece>,
@@ -124,9 +124,22 @@ pub(super) struct Resend {
 }
 
 impl Resend {
+    /// Adds a transmit as it was.
+    pub(super) fn repeat(
+        &mut self,
+        batch: &TxBatch,
+        index: u32,
+        transmit: &Transmit,
+        wildcards: &Wildcards,
+    ) {
+        let mut send = single(transmit, wildcards, Tag::Send { transmit: index });
+        send.segment = transmit.segment;
+        self.pieces.extend(Pieces::of(batch, transmit));
+        self.datagrams.push((send, self.pieces.len()));
+    }
+
     /// Cuts a refused GSO send at its segment size.
     pub(super) fn split(&mut self, batch: &TxBatch, transmit: &Transmit, wildcards: &Wildcards) {
-        self.clear();
         self.add(batch, transmit, single(transmit, wildcards, Tag::Resend));
     }
 
@@ -162,7 +175,7 @@ impl Resend {
         }
     }
 
-    /// The datagrams of the last split.
+    /// What was added, in order.
     pub(super) fn sends(
         &self,
     ) -> impl Iterator<

@@ -44,6 +44,7 @@ pub struct Options {
     pub allocations: u32,
     pub streams: u32,
     pub limits: StreamLimits,
+    pub relay_addresses: [&'static str; 2],
 }
 
 impl Default for Options {
@@ -57,6 +58,7 @@ impl Default for Options {
             allocations: 256,
             streams: 0,
             limits: StreamLimits::default(),
+            relay_addresses: LOOPBACK,
         }
     }
 }
@@ -75,8 +77,10 @@ pub fn credentials(password: &str) -> Arc<Credentials> {
     })
 }
 
-pub fn relays() -> Vec<RelayMapping> {
-    ["127.0.0.1", "::1"]
+const LOOPBACK: [&str; 2] = ["127.0.0.1", "::1"];
+
+pub fn relays_at(addresses: [&str; 2]) -> Vec<RelayMapping> {
+    addresses
         .map(|at| RelayMapping {
             local: ip(at),
             public: ip(at),
@@ -119,7 +123,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         core: None,
         real_time: false,
         listeners: Vec::new(),
-        relays: relays(),
+        relays: relays_at(options.relay_addresses),
         media: Vec::new(),
         dtls: None,
         relay_ports: (first..first + options.ports_per_worker).collect(),
@@ -154,7 +158,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
 pub fn policy() -> Arc<PeerPolicy> {
     Arc::new(PeerPolicy {
         allow: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
-        relays: relays(),
+        relays: relays_at(LOOPBACK),
         media: Vec::new(),
         relay_ports: 10_000..=30_000,
         ..PeerPolicy::default()

@@ -7,6 +7,7 @@ mod commands;
 mod flood;
 mod fragmentation;
 mod host;
+mod icmp;
 mod many;
 mod media;
 mod namespace;

@@ -116,6 +116,7 @@ impl Server {
                 user: request.from.user(),
                 account: given.account,
                 peers_paced: Instant::default(),
+                icmp_paced: Instant::default(),
                 mobility,
                 origin: Origin {
                     transaction: message.transaction_id(),

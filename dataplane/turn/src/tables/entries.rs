@@ -30,6 +30,8 @@ pub(crate) struct Allocation {
     pub(crate) account: u32,
     /// Of new permissions.
     pub(crate) peers_paced: Instant,
+    /// Of ICMP errors told.
+    pub(crate) icmp_paced: Instant,
     pub(crate) mobility: Mobility,
     /// The request that made it, to answer its retransmissions.
     pub(crate) origin: Origin,

@@ -16,7 +16,7 @@ use core::time::Duration;
 
 use forebay_turn::Credentials;
 use forebay_wire::ChannelData;
-use forebay_wire::stun::{Builder, Class, Method, TransactionId};
+use forebay_wire::stun::{Builder, Class, Icmp, Method, TransactionId};
 
 use places::{CLIENTS, peer};
 use world::World;
@@ -79,7 +79,7 @@ fn step(script: &mut Script<'_>, world: &mut World) -> Option<()> {
             let client = script.number()? % CLIENTS.len();
             let to = peer(script.byte()?, world);
             let (len, count) = (script.number()? * 6, 1 + script.number()? % 12);
-            let one = send_indication(to, len)?;
+            let one = send_indication(to, len, false)?;
             world.client_sends(client, &one.repeat(count), Some(one.len()));
         }
         9 | 10 => {
@@ -99,13 +99,29 @@ fn step(script: &mut Script<'_>, world: &mut World) -> Option<()> {
             world.delete(index);
         }
         14 => world.shard.lower_max_segment(u16::from(script.byte()?) * 8),
-        _ => match script.byte()? % 6 {
+        _ => match script.byte()? % 8 {
             0 => world.set_policy(&places::policy()),
             1 => world.set_policy(&places::strict_policy()),
             2 => world.set_policy(&places::open_policy()),
             3 => world.shard.set_credentials(&requests::credentials()),
             4 => world.shard.set_credentials(&Credentials::default()),
-            _ => world.shard.drain(),
+            5 => world.shard.drain(),
+            6 => {
+                let relay = script.number()?;
+                let to = peer(script.byte()?, world);
+                let icmp = Icmp {
+                    kind: script.byte()? % 128,
+                    code: script.byte()?,
+                    data: 0,
+                };
+                world.icmp(relay, to, icmp);
+            }
+            _ => {
+                let client = script.number()? % CLIENTS.len();
+                let to = peer(script.byte()?, world);
+                let one = send_indication(to, script.number()? * 6, true)?;
+                world.client_sends(client, &one.repeat(2), Some(one.len()));
+            }
         },
     }
     Some(())
@@ -119,7 +135,11 @@ fn channel_data(number: u16, len: usize, fill: u8) -> Vec<u8> {
         .collect()
 }
 
-fn send_indication(peer: core::net::SocketAddr, len: usize) -> Option<Vec<u8>> {
+fn send_indication(
+    peer: core::net::SocketAddr,
+    len: usize,
+    dont_fragment: bool,
+) -> Option<Vec<u8>> {
     use forebay_wire::stun::AttributeType;
     let mut message = vec![0; 64 + len];
     let id = TransactionId([9; 12]);
@@ -127,6 +147,9 @@ fn send_indication(peer: core::net::SocketAddr, len: usize) -> Option<Vec<u8>> {
     builder
         .push_xor_address(AttributeType::XOR_PEER_ADDRESS, peer)
         .ok()?;
+    if dont_fragment {
+        builder.push_empty(AttributeType::DONT_FRAGMENT).ok()?;
+    }
     builder.push(AttributeType::DATA, &vec![0xDA; len]).ok()?;
     let len = builder.len();
     message.truncate(len);

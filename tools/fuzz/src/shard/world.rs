@@ -10,7 +10,7 @@ use forebay_turn::{
     RelayedAddr, Seeds, SocketId,
 };
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
-use forebay_wire::stun::{Message, TransactionId};
+use forebay_wire::stun::{AttributeType, Icmp, Message, TransactionId};
 
 use super::batch::Handled;
 use super::places::{self, CLIENTS, LISTENERS, RELAYS};
@@ -151,6 +151,25 @@ impl World {
             let bytes: Vec<u8> = (0..total).map(|i| i as u8).collect();
             self.receive(socket, from, local.local, &bytes, Some(each));
         }
+    }
+
+    /// An ICMP error of what one of the relay sockets sent: whoever is told is
+    /// told in one message.
+    pub(super) fn icmp(&mut self, relay: usize, to: SocketAddr, icmp: Icmp) {
+        self.handle();
+        self.tx.clear();
+        let count = SOCKETS as usize - LISTENERS.len();
+        let socket = SocketId((LISTENERS.len() + relay % count) as u32);
+        self.shard.icmp(self.now, socket, to, icmp, &mut self.tx);
+        assert!(self.tx.transmits.len() <= 1);
+        for transmit in &self.tx.transmits {
+            assert!(CLIENTS.contains(&(transmit.destination, transmit.socket)));
+            let message = Message::parse(&self.tx.headers).expect("a message");
+            let told = message.get(AttributeType::ICMP).and_then(Icmp::decode);
+            assert_eq!(told, Some(icmp));
+            assert!(message.xor_peer_address().is_some() && message.data().is_none());
+        }
+        self.tx.clear();
     }
 
     /// The last single datagram of a client once more, perhaps after a change.
