@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 
-use forebay_engine::{Ecn, RxBatch, RxSlot};
+use forebay_engine::{RxBatch, RxSlot, TrafficClass};
 use forebay_media::Codec;
 use forebay_media::srtp::Profile;
 use forebay_turn::SocketId;
@@ -212,7 +212,7 @@ fn media(
         for flow in chunk {
             let (socket, source, datagram) = datagram(flow);
             for _ in 0..burst {
-                host.receive(socket, source, Ecn(0), &vec![&datagram; merged]);
+                host.receive(socket, source, TrafficClass(0), &vec![&datagram; merged]);
             }
         }
         // All batches share the receive memory: what differs is who sent.
@@ -251,7 +251,7 @@ fn to_client(wrap: Wrap, burst: usize, merged: usize) -> Box<dyn Case> {
 /// A request for an allocation, for the next batch.
 fn ask(host: &mut Host, client: &mut Client) {
     let request = client.allocate_request();
-    host.receive(client.socket, client.address, Ecn(0), &[request]);
+    host.receive(client.socket, client.address, TrafficClass(0), &[request]);
 }
 
 /// First requests, each answered with 401.

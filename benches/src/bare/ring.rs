@@ -71,7 +71,7 @@ pub(super) fn forward(sockets: Sockets) -> Result<()> {
                         destination: Some(destination),
                         source: None,
                         segment: None,
-                        ecn: 0,
+                        class: 0,
                         dont_fragment: false,
                     };
                     let piece = Piece {

@@ -11,9 +11,10 @@ use forebay_turn::SocketId;
 
 use crate::written::Written;
 
-/// The ECN field of an IP header (RFC 3168 §5), 0–3.
+/// The traffic class of an IP header: the differentiated services code point
+/// above (RFC 2474), the ECN field in the lowest two bits (RFC 3168 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ecn(pub u8);
+pub struct TrafficClass(pub u8);
 
 /// One received datagram, or several of one flow that the kernel merged (GRO).
 /// From a connection: one message, padding included, or several of one size
@@ -37,8 +38,8 @@ pub struct RxSlot {
     /// Writable scratch bytes directly before `start` (at least
     /// [`RxBatch::HEADROOM`]; none for what came over a connection).
     pub headroom: u16,
-    /// The ECN field.
-    pub ecn: Ecn,
+    /// The traffic class, of which the worker leaves what is to be carried on.
+    pub class: TrafficClass,
 }
 
 /// What arrived since the last batch.
@@ -99,8 +100,10 @@ pub struct Transmit {
     /// With more than one datagram: the size of each, the last may be shorter,
     /// and the whole is one GSO send. `None`: a single datagram.
     pub segment: Option<u16>,
-    /// The ECN field to send with.
-    pub ecn: Ecn,
+    /// The traffic class to send with. The hop limit is the kernel's: RFC 8656
+    /// §13 allows it where the one that came is not at hand, and nothing
+    /// circulates, for what a relay socket gets goes to a client alone.
+    pub class: TrafficClass,
     /// Whether to send with DF, and never as fragments where there is no such
     /// bit (IPv6). A single datagram.
     pub dont_fragment: bool,

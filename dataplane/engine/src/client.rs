@@ -99,7 +99,7 @@ impl Media<'_> {
                     start: start + offset,
                     len,
                 };
-                self.to_peers.push(self.tx, route, slot.ecn, [payload])?;
+                self.to_peers.push(self.tx, route, slot.class, [payload])?;
                 last.moved.add(len);
                 Ok(false)
             }
@@ -122,9 +122,9 @@ impl Media<'_> {
         let v4 = slot.source.is_ipv4() && route.destination.is_ipv4();
         if v4 || slot.socket >= self.first_stream {
             self.to_peers
-                .push_unfragmented(self.tx, route, slot.ecn, payload)?;
+                .push_unfragmented(self.tx, route, slot.class, payload)?;
         } else {
-            self.to_peers.push(self.tx, route, slot.ecn, [payload])?;
+            self.to_peers.push(self.tx, route, slot.class, [payload])?;
         }
         last.moved.add(payload.len);
         Ok(())

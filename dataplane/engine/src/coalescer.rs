@@ -3,7 +3,7 @@
 use forebay_media::{Output, Path};
 use forebay_turn::SocketId;
 
-use crate::batch::{Arena, Ecn, TxBatch};
+use crate::batch::{Arena, TrafficClass, TxBatch};
 use crate::runs::{Route, Runs, Span};
 
 /// Merges what a forwarder sends: datagrams of one flow, equal in size, become
@@ -88,7 +88,7 @@ impl Output for BatchOutput<'_> {
         // that capacity names.
         let pushed = self
             .runs
-            .push_adjacent(self.tx, &route, Ecn::default(), span);
+            .push_adjacent(self.tx, &route, TrafficClass::default(), span);
         debug_assert_eq!(pushed, Ok(()));
     }
 }

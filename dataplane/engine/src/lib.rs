@@ -18,7 +18,7 @@ mod shard;
 pub mod wheel;
 mod written;
 
-pub use batch::{Arena, Ecn, Piece, RxBatch, RxSlot, Transmit, TxBatch};
+pub use batch::{Arena, Piece, RxBatch, RxSlot, TrafficClass, Transmit, TxBatch};
 pub use coalescer::{BatchOutput, Coalescer};
 pub use command::Command;
 pub use config::{MediaConfig, ShardConfig};

@@ -6,7 +6,7 @@ use forebay_turn::Framing;
 use forebay_wire::ChannelData;
 use forebay_wire::stun::{TransactionId, data_indication};
 
-use crate::batch::{Arena, Ecn, RxSlot, TxBatch};
+use crate::batch::{Arena, RxSlot, TrafficClass, TxBatch};
 use crate::client::for_each_datagram;
 use crate::counters::DropReason;
 use crate::media::Media;
@@ -175,7 +175,7 @@ impl Media<'_> {
                             len: header + len,
                             ..payload
                         };
-                        self.push::<F, 1>(route, slot.ecn, [whole], len)
+                        self.push::<F, 1>(route, slot.class, [whole], len)
                     }
                 }
             } else {
@@ -185,7 +185,7 @@ impl Media<'_> {
                 }
                 .and_then(|header| {
                     shared = Some((len, header));
-                    self.push::<F, 2>(route, slot.ecn, [header, payload], len)
+                    self.push::<F, 2>(route, slot.class, [header, payload], len)
                 })
             };
             match wrapped {
@@ -200,13 +200,13 @@ impl Media<'_> {
     fn push<F: Frame, const N: usize>(
         &mut self,
         route: &Route,
-        ecn: Ecn,
+        class: TrafficClass,
         spans: [Span; N],
         payload: u32,
     ) -> Result<(), DropReason> {
         let padding = F::padding(payload);
         if padding == 0 {
-            return self.to_clients.push(self.tx, route, ecn, spans);
+            return self.to_clients.push(self.tx, route, class, spans);
         }
         let zeros = match self.zeros {
             Some(zeros) => zeros,
@@ -221,8 +221,8 @@ impl Media<'_> {
         match N {
             1 => self
                 .to_clients
-                .push(self.tx, route, ecn, [padded[0], zeros]),
-            _ => self.to_clients.push(self.tx, route, ecn, padded),
+                .push(self.tx, route, class, [padded[0], zeros]),
+            _ => self.to_clients.push(self.tx, route, class, padded),
         }
     }
 }

@@ -4,7 +4,7 @@
 use forebay_turn::{ClientAddr, FiveTuple, Outcome, Server};
 use forebay_wire::clock::Now;
 
-use crate::batch::{Arena, Ecn, Piece, RxBatch, Transmit, TxBatch};
+use crate::batch::{Arena, Piece, RxBatch, TrafficClass, Transmit, TxBatch};
 use crate::client::{for_each_datagram, is_request};
 use crate::command::Command;
 use crate::counters::DropReason;
@@ -101,7 +101,7 @@ impl Shard {
             destination: tuple.client.0,
             source: Some(tuple.local),
             segment: None,
-            ecn: Ecn::default(),
+            class: TrafficClass::default(),
             dont_fragment: false,
             first,
             pieces: 1,

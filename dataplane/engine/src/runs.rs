@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use forebay_turn::SocketId;
 
-use crate::batch::{Arena, Ecn, Piece, Transmit, TxBatch};
+use crate::batch::{Arena, Piece, TrafficClass, Transmit, TxBatch};
 use crate::counters::DropReason;
 
 /// The transmit a flow's next datagram may join.
@@ -81,7 +81,7 @@ impl Runs {
         &mut self,
         tx: &mut TxBatch,
         route: &Route,
-        ecn: Ecn,
+        class: TrafficClass,
         spans: [Span; N],
     ) -> Result<(), DropReason> {
         let first = tx.pieces.len();
@@ -96,7 +96,7 @@ impl Runs {
         let first = first as u32;
         if lane.batch == self.batch
             && let Some(open) = tx.transmits.get_mut(lane.transmit as usize)
-            && joins(open, route, ecn, len)
+            && joins(open, route, class, len)
         {
             let segment = open.segment.map_or(open.len, u32::from);
             open.segment = Some(segment as u16);
@@ -118,7 +118,7 @@ impl Runs {
                 transmit: tx.transmits.len() as u32,
                 tail,
             };
-            open_transmit(tx, route, ecn, first, N as u32, len)?;
+            open_transmit(tx, route, class, first, N as u32, len)?;
             *lane = open;
         }
         for (index, span) in spans.into_iter().enumerate() {
@@ -146,11 +146,11 @@ impl Runs {
         &mut self,
         tx: &mut TxBatch,
         route: &Route,
-        ecn: Ecn,
+        class: TrafficClass,
         span: Span,
     ) -> Result<(), DropReason> {
         self.close(route.flow);
-        self.push(tx, route, ecn, [span])?;
+        self.push(tx, route, class, [span])?;
         self.close(route.flow);
         if let Some(transmit) = tx.transmits.last_mut() {
             transmit.dont_fragment = true;
@@ -172,7 +172,7 @@ impl Runs {
         &mut self,
         tx: &mut TxBatch,
         route: &Route,
-        ecn: Ecn,
+        class: TrafficClass,
         span: Span,
     ) -> Result<(), DropReason> {
         let Some(lane) = self.lanes.get_mut(route.flow as usize) else {
@@ -183,7 +183,7 @@ impl Runs {
             && let Some(piece) = tx.pieces.get_mut(lane.tail as usize)
             && piece.arena == span.arena
             && piece.start + piece.len == span.start
-            && joins(open, route, ecn, span.len)
+            && joins(open, route, class, span.len)
         {
             piece.len += span.len;
             let segment = open.segment.map_or(open.len, u32::from);
@@ -195,18 +195,18 @@ impl Runs {
             }
             return Ok(());
         }
-        self.push(tx, route, ecn, [span])
+        self.push(tx, route, class, [span])
     }
 }
 
 /// Whether a datagram of `len` bytes may become a transmit's next segment.
 #[inline]
-fn joins(open: &Transmit, route: &Route, ecn: Ecn, len: u32) -> bool {
+fn joins(open: &Transmit, route: &Route, class: TrafficClass, len: u32) -> bool {
     let segment = open.segment.map_or(open.len, u32::from);
     len.wrapping_sub(1) < segment
         && open.datagrams < TxBatch::MAX_SEGMENTS
         && open.len + len <= TxBatch::MAX_BYTES
-        && open.ecn == ecn
+        && open.class == class
         && open.socket == route.socket
         && same_address(&open.destination, &route.destination)
 }
@@ -215,7 +215,7 @@ fn joins(open: &Transmit, route: &Route, ecn: Ecn, len: u32) -> bool {
 fn open_transmit(
     tx: &mut TxBatch,
     route: &Route,
-    ecn: Ecn,
+    class: TrafficClass,
     first: u32,
     pieces: u32,
     len: u32,
@@ -228,7 +228,7 @@ fn open_transmit(
         destination: route.destination,
         source: route.source,
         segment: None,
-        ecn,
+        class,
         dont_fragment: false,
         first,
         pieces,

@@ -6,7 +6,7 @@ use std::alloc::System;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use forebay_engine::Ecn;
+use forebay_engine::TrafficClass;
 use host::Host;
 use host::client::{Client, binding_request, channel_data, send_indication};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -41,12 +41,12 @@ fn a_steady_stream_allocates_nothing() {
     let mut sent = 0;
     for _ in 0..50 {
         for (client, relay) in clients.iter().zip(&relays) {
-            host.receive(client.socket, client.address, Ecn(0), &channel);
-            host.receive(client.socket, client.address, Ecn(0), &send);
-            host.receive(client.socket, client.address, Ecn(0), &unbound);
-            host.receive(client.socket, client.address, Ecn(0), &binding);
-            host.receive(*relay, peers[0], Ecn(0), &from_peer);
-            host.receive(*relay, peers[1], Ecn(0), &from_peer);
+            host.receive(client.socket, client.address, TrafficClass(0), &channel);
+            host.receive(client.socket, client.address, TrafficClass(0), &send);
+            host.receive(client.socket, client.address, TrafficClass(0), &unbound);
+            host.receive(client.socket, client.address, TrafficClass(0), &binding);
+            host.receive(*relay, peers[0], TrafficClass(0), &from_peer);
+            host.receive(*relay, peers[1], TrafficClass(0), &from_peer);
         }
         let region = Region::new(ALLOCATOR);
         host.handle();

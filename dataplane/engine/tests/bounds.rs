@@ -4,7 +4,7 @@ mod host;
 
 use std::net::SocketAddr;
 
-use forebay_engine::{Command, DropReason, Ecn, ShardConfig, TxBatch};
+use forebay_engine::{Command, DropReason, ShardConfig, TrafficClass, TxBatch};
 use forebay_turn::{OfferedRelay, RelayedAddr, SocketId};
 use host::Host;
 use host::client::{Client, binding_request, channel_data};
@@ -25,18 +25,18 @@ fn requests_have_a_budget_only_beside_media() {
     let before = host.counters().clone();
 
     let requests: Vec<_> = (0..10).map(binding_request).collect();
-    host.receive(client.socket, client.address, Ecn(0), &requests);
+    host.receive(client.socket, client.address, TrafficClass(0), &requests);
     assert_eq!(host.run().len(), 10);
     assert_eq!(host.counters().requests - before.requests, 10);
     assert_eq!(host.counters().answers - before.answers, 10);
 
     for request in &requests {
-        host.receive(client.socket, client.address, Ecn(0), &[request]);
+        host.receive(client.socket, client.address, TrafficClass(0), &[request]);
     }
     host.receive(
         client.socket,
         client.address,
-        Ecn(0),
+        TrafficClass(0),
         &[channel_data(0x4000, b"media")],
     );
     let sent = host.run();
@@ -49,10 +49,10 @@ fn requests_have_a_budget_only_beside_media() {
     host.receive(
         client.socket,
         client.address,
-        Ecn(0),
+        TrafficClass(0),
         &[channel_data(0x4001, b"unbound")],
     );
-    host.receive(client.socket, client.address, Ecn(0), &requests);
+    host.receive(client.socket, client.address, TrafficClass(0), &requests);
     assert_eq!(host.run().len(), 10);
 }
 
@@ -81,15 +81,20 @@ fn a_full_batch_drops_and_counts_instead_of_growing() {
             // Falling lengths open a transmit every other datagram.
             for len in [40, 30, 20, 10] {
                 let datagram = channel_data(0x4000, &[0; 50][..len]);
-                host.receive(client.socket, client.address, Ecn(0), &[datagram]);
-                host.receive(relay, peer(), Ecn(0), &[&[0; 50][..len]; 3]);
+                host.receive(client.socket, client.address, TrafficClass(0), &[datagram]);
+                host.receive(relay, peer(), TrafficClass(0), &[&[0; 50][..len]; 3]);
                 let other =
                     SocketAddr::new("203.0.113.10".parse().expect("an address"), 2000 + round);
-                host.receive(relay, other, Ecn(0), &[&[0; 50][..len + 1]; 3]);
+                host.receive(relay, other, TrafficClass(0), &[&[0; 50][..len + 1]; 3]);
                 offered += 7;
             }
         }
-        host.receive(client.socket, client.address, Ecn(0), &[binding_request(1)]);
+        host.receive(
+            client.socket,
+            client.address,
+            TrafficClass(0),
+            &[binding_request(1)],
+        );
         let sent = host.run().len() as u64;
         assert!(sent > 0 && sent < offered);
         assert_eq!(capacity(&host.tx), granted, "never grown");
@@ -118,7 +123,7 @@ fn requests_wait_for_room_in_the_command_queue() {
     let mut rounds = 0;
     while host.dropped(DropReason::RequestBudget) == 0 {
         for request in [client.allocate_request(), client.refresh_request(0)] {
-            host.receive(client.socket, client.address, Ecn(0), &[request]);
+            host.receive(client.socket, client.address, TrafficClass(0), &[request]);
             host.handle();
             host.offer_relays();
         }

@@ -4,7 +4,7 @@ mod host;
 
 use std::net::SocketAddr;
 
-use forebay_engine::{Ecn, TxBatch};
+use forebay_engine::{TrafficClass, TxBatch};
 use forebay_turn::SocketId;
 use host::Host;
 use host::client::{Client, channel_data};
@@ -38,15 +38,15 @@ fn relaying_with(config: forebay_engine::ShardConfig) -> Relaying {
 }
 
 impl Relaying {
-    fn client_sends(&mut self, ecn: Ecn, len: usize) {
+    fn client_sends(&mut self, class: TrafficClass, len: usize) {
         let datagram = channel_data(CHANNEL, &vec![0; len]);
         self.host
-            .receive(self.client.socket, self.client.address, ecn, &[datagram]);
+            .receive(self.client.socket, self.client.address, class, &[datagram]);
     }
 
-    fn peer_sends(&mut self, ecn: Ecn, len: usize) {
+    fn peer_sends(&mut self, class: TrafficClass, len: usize) {
         self.host
-            .receive(self.relay, self.peer, ecn, &[vec![0; len]]);
+            .receive(self.relay, self.peer, class, &[vec![0; len]]);
     }
 
     /// Datagrams and segment size of each transmit.
@@ -64,9 +64,9 @@ impl Relaying {
 #[test]
 fn a_burst_is_one_transmit() {
     let mut relaying = relaying();
-    (0..8).for_each(|_| relaying.client_sends(Ecn(0), 1200));
+    (0..8).for_each(|_| relaying.client_sends(TrafficClass(0), 1200));
     assert_eq!(relaying.shape(), [(8, Some(1200))]);
-    (0..8).for_each(|_| relaying.peer_sends(Ecn(0), 1200));
+    (0..8).for_each(|_| relaying.peer_sends(TrafficClass(0), 1200));
     assert_eq!(relaying.shape(), [(8, Some(1204))]);
     assert_eq!(
         relaying.host.tx.pieces.len(),
@@ -79,7 +79,7 @@ fn a_burst_is_one_transmit() {
 fn a_shorter_datagram_closes_the_run_and_a_longer_one_opens_another() {
     let mut relaying = relaying();
     for len in [100, 100, 60, 100, 100, 120, 110, 90] {
-        relaying.client_sends(Ecn(0), len);
+        relaying.client_sends(TrafficClass(0), len);
     }
     assert_eq!(
         relaying.shape(),
@@ -88,28 +88,34 @@ fn a_shorter_datagram_closes_the_run_and_a_longer_one_opens_another() {
 }
 
 #[test]
-fn ecn_divides_runs() {
+fn the_traffic_class_divides_runs() {
     let mut relaying = relaying();
-    for ecn in [0, 0, 1, 1, 1, 0] {
-        relaying.peer_sends(Ecn(ecn), 100);
+    for class in [0, 0, 0xB9, 0xB9, 0xB9, 1] {
+        relaying.peer_sends(TrafficClass(class), 100);
     }
     assert_eq!(
         relaying.shape(),
         [(2, Some(104)), (3, Some(104)), (1, None)]
     );
-    let ecn: Vec<_> = relaying.host.tx.transmits.iter().map(|t| t.ecn.0).collect();
-    assert_eq!(ecn, [0, 1, 0]);
+    let classes: Vec<_> = relaying
+        .host
+        .tx
+        .transmits
+        .iter()
+        .map(|t| t.class.0)
+        .collect();
+    assert_eq!(classes, [0, 0xB9, 1]);
 }
 
 #[test]
 fn a_run_has_at_most_as_many_segments_and_bytes_as_the_kernel_takes() {
     let mut relaying = relaying();
-    (0..150).for_each(|_| relaying.client_sends(Ecn(0), 10));
+    (0..150).for_each(|_| relaying.client_sends(TrafficClass(0), 10));
     assert_eq!(
         relaying.shape(),
         [(64, Some(10)), (64, Some(10)), (22, Some(10))]
     );
-    (0..60).for_each(|_| relaying.client_sends(Ecn(0), 1400));
+    (0..60).for_each(|_| relaying.client_sends(TrafficClass(0), 1400));
     let shape = relaying.shape();
     let full = (TxBatch::MAX_BYTES / 1400) as u16;
     assert_eq!(shape, [(full, Some(1400)), (60 - full, Some(1400))]);
@@ -122,24 +128,24 @@ fn datagrams_above_the_largest_segment_travel_alone() {
         ..host::config()
     });
     for len in [1300, 1300, 1301, 1301] {
-        relaying.client_sends(Ecn(0), len);
+        relaying.client_sends(TrafficClass(0), len);
     }
     assert_eq!(relaying.shape(), [(2, Some(1300)), (1, None), (1, None)]);
     // Towards the client the header counts.
     for len in [1296, 1296, 1297, 1297] {
-        relaying.peer_sends(Ecn(0), len);
+        relaying.peer_sends(TrafficClass(0), len);
     }
     assert_eq!(relaying.shape(), [(2, Some(1300)), (1, None), (1, None)]);
 
     relaying.host.shard.lower_max_segment(1290);
     for len in [1289, 1289, 1290, 1290] {
-        relaying.client_sends(Ecn(0), len);
+        relaying.client_sends(TrafficClass(0), len);
     }
     assert_eq!(relaying.shape(), [(2, Some(1289)), (1, None), (1, None)]);
 
     // What every IPv6 path carries stays mergeable.
     relaying.host.shard.lower_max_segment(2);
-    (0..2).for_each(|_| relaying.client_sends(Ecn(0), 1200));
+    (0..2).for_each(|_| relaying.client_sends(TrafficClass(0), 1200));
     assert_eq!(relaying.shape(), [(2, Some(1200))]);
 }
 
@@ -162,7 +168,7 @@ fn interleaved_flows_coalesce_each_for_itself() {
         for client in &clients {
             for number in CHANNEL..CHANNEL + 2 {
                 let datagram = channel_data(number, &[round; 50]);
-                host.receive(client.socket, client.address, Ecn(0), &[datagram]);
+                host.receive(client.socket, client.address, TrafficClass(0), &[datagram]);
             }
         }
     }
@@ -184,7 +190,7 @@ fn interleaved_flows_coalesce_each_for_itself() {
 fn nothing_waits_for_the_next_batch() {
     let mut relaying = relaying();
     for _ in 0..3 {
-        relaying.client_sends(Ecn(0), 100);
+        relaying.client_sends(TrafficClass(0), 100);
         assert_eq!(relaying.shape(), [(1, None)]);
     }
 }

@@ -5,7 +5,9 @@ mod host;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use forebay_engine::{Ecn, MediaConfig, Progress, RxBatch, RxSlot, Shard, ShardConfig, TxBatch};
+use forebay_engine::{
+    MediaConfig, Progress, RxBatch, RxSlot, Shard, ShardConfig, TrafficClass, TxBatch,
+};
 use forebay_media::srtp::{Inbound, Keys, Master, Outbound, Profile};
 use forebay_media::{
     Capacity, Change, Codec, EncodingConfig, Extensions, Keyed, LayerCap, Mid, Mode, Path,
@@ -184,7 +186,7 @@ fn packets(memory: &mut [u8]) -> RxSlot {
         len: (at - start) as u32,
         segment: (12 + PAYLOAD + 16) as u16,
         headroom: RxBatch::HEADROOM as u16,
-        ecn: Ecn(0),
+        class: TrafficClass(0),
     }
 }
 

@@ -4,7 +4,7 @@ mod host;
 
 use std::net::SocketAddr;
 
-use forebay_engine::{DropReason, Ecn, ShardConfig};
+use forebay_engine::{DropReason, ShardConfig, TrafficClass};
 use forebay_turn::{Config, SocketId};
 use forebay_wire::stun::{AttributeType, Builder, Class, Method, TransactionId};
 use host::Host;
@@ -54,7 +54,7 @@ fn it_leaves_alone_and_in_its_place() {
             b's' => send_indication(peer, &payload),
             _ => unfragmented(peer, &payload),
         };
-        host.receive(client.socket, client.address, Ecn(1), &[datagram]);
+        host.receive(client.socket, client.address, TrafficClass(1), &[datagram]);
         expected.push(payload.to_vec());
     }
     let sent = host.run();
@@ -89,7 +89,7 @@ fn merged_indications_are_taken_one_by_one() {
     let peer = parse(V4);
     client.permit(&mut host, peer);
     let datagrams = vec![unfragmented(peer, &[1; 64]); 5];
-    host.receive(client.socket, client.address, Ecn(0), &datagrams);
+    host.receive(client.socket, client.address, TrafficClass(0), &datagrams);
     assert_eq!(host.run().len(), 5);
     assert_eq!(shape(&host), [(true, 1); 5]);
 }

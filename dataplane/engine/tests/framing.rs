@@ -4,7 +4,7 @@ mod host;
 
 use std::net::SocketAddr;
 
-use forebay_engine::{DropReason, Ecn};
+use forebay_engine::{DropReason, TrafficClass};
 use forebay_wire::stun::Message;
 use host::Host;
 use host::client::{Client, binding_request, channel_data, data_indication, send_indication};
@@ -125,7 +125,7 @@ fn merged_datagrams_from_a_client_are_taken_apart() {
         vec![0xFF; 20],
         channel_data(0x4001, b"last to b"),
     ];
-    host.receive(client.socket, client.address, Ecn(1), &datagrams);
+    host.receive(client.socket, client.address, TrafficClass(1), &datagrams);
     let sent = host.run();
     let to = |peer: SocketAddr| -> Vec<&[u8]> {
         sent.iter()
@@ -140,7 +140,7 @@ fn merged_datagrams_from_a_client_are_taken_apart() {
     assert!(
         sent.iter()
             .filter(|sent| sent.destination != client.address)
-            .all(|s| s.ecn == Ecn(1))
+            .all(|s| s.class == TrafficClass(1))
     );
     assert_eq!(host.dropped(DropReason::NoChannel), 1);
     assert_eq!(host.dropped(DropReason::UnknownProtocol), 1);
@@ -160,7 +160,7 @@ fn merged_datagrams_from_a_peer_share_a_header() {
     let relay = host.relay_at(relayed);
     let mut payloads = vec![vec![0xAA; 100]; 7];
     payloads.push(vec![0xBB; 33]);
-    host.receive(relay, peer, Ecn(3), &payloads);
+    host.receive(relay, peer, TrafficClass(3), &payloads);
     let sent = host.run();
     let expected: Vec<_> = payloads
         .iter()
@@ -172,7 +172,7 @@ fn merged_datagrams_from_a_peer_share_a_header() {
             .collect::<Vec<_>>(),
         expected
     );
-    assert!(sent.iter().all(|sent| sent.ecn == Ecn(3)));
+    assert!(sent.iter().all(|sent| sent.class == TrafficClass(3)));
     assert_eq!(host.tx.transmits.len(), 1);
     assert_eq!(
         host.tx.headers.len(),
@@ -193,7 +193,7 @@ fn merged_datagrams_become_data_indications() {
             client.permit(&mut host, peer);
             let mut payloads = vec![vec![0xAA; len]; 5];
             payloads.push(vec![0xBB; 33]);
-            host.receive(host.relay_at(relayed), peer, Ecn(0), &payloads);
+            host.receive(host.relay_at(relayed), peer, TrafficClass(0), &payloads);
             let sent = host.run();
             assert_eq!(host.tx.transmits.len(), 1);
             // Shared and last header, and at most one copy of the padding.
@@ -221,7 +221,7 @@ fn an_empty_datagram_travels_alone() {
     client.bind_channel(&mut host, 0x4000, peer);
     for payload in [&b"1234"[..], b"", b"5678", b"", b""] {
         let datagram = channel_data(0x4000, payload);
-        host.receive(client.socket, client.address, Ecn(0), &[datagram]);
+        host.receive(client.socket, client.address, TrafficClass(0), &[datagram]);
     }
     let sent = host.run();
     let bytes: Vec<_> = sent.iter().map(|sent| &sent.bytes[..]).collect();
@@ -287,7 +287,12 @@ fn what_is_not_permitted_is_dropped_and_counted() {
             &send_indication(stranger, b"not permitted"),
         );
         assert_eq!(host.dropped(DropReason::NoPermission), 1);
-        host.receive(relay, stranger, Ecn(0), &[b"unasked 1", b"unasked 2"]);
+        host.receive(
+            relay,
+            stranger,
+            TrafficClass(0),
+            &[b"unasked 1", b"unasked 2"],
+        );
         host.run();
         assert_eq!(host.dropped(DropReason::NoPermission), 3);
 
@@ -308,7 +313,7 @@ fn a_client_has_one_allocation_per_local_address_of_a_wildcard_listener() {
     client.bind_channel(&mut host, 0x4000, address(FAMILIES[0].peer));
     for _ in 0..3 {
         let datagram = channel_data(0x4000, b"payload");
-        host.receive(client.socket, client.address, Ecn(0), &[datagram]);
+        host.receive(client.socket, client.address, TrafficClass(0), &[datagram]);
     }
     host.slots[1].local = [192, 0, 2, 99].into();
     assert_eq!(host.run().len(), 2);

@@ -5,7 +5,7 @@ mod host;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use forebay_engine::Ecn;
+use forebay_engine::TrafficClass;
 use forebay_turn::SocketId;
 use host::client::{Client, channel_data, data_indication, send_indication};
 use host::{Host, Sent};
@@ -100,7 +100,7 @@ fn by_destination(sent: Vec<Sent>) -> BTreeMap<(SocketId, SocketAddr), Vec<Recei
             _ => (None, sent.bytes),
         };
         let received: &mut Vec<_> = all.entry((sent.socket, sent.destination)).or_default();
-        received.push((sent.ecn.0, from, bytes));
+        received.push((sent.class.0, from, bytes));
     }
     all
 }
@@ -138,7 +138,7 @@ proptest! {
 
         let mut alone = Vec::new();
         for ((socket, source, datagram), input) in arrivals.iter().zip(&inputs) {
-            host.receive(*socket, *source, Ecn(input.ecn), &[datagram]);
+            host.receive(*socket, *source, TrafficClass(input.ecn), &[datagram]);
             alone.extend(host.run());
         }
         prop_assert_eq!(alone.len(), inputs.len());
@@ -159,7 +159,7 @@ proptest! {
             {
                 merged.push(&next.2);
             }
-            host.receive(*socket, *source, Ecn(ecn), &merged);
+            host.receive(*socket, *source, TrafficClass(ecn), &merged);
             at += merged.len();
         }
         let together = host.run();

@@ -5,7 +5,7 @@ mod host;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use forebay_engine::{Command, DropReason, Ecn};
+use forebay_engine::{Command, DropReason, TrafficClass};
 use forebay_turn::{ClientAddr, Deletion, RelayedAddr, Usage};
 use host::Host;
 use host::client::{Client, channel_data, send_indication};
@@ -53,14 +53,14 @@ fn an_allocation_expires_on_its_timer_and_its_relay_comes_back() {
         host.receive(
             client.socket,
             client.address,
-            Ecn(0),
+            TrafficClass(0),
             &[channel_data(0x4000, b"12345")],
         );
     }
     host.receive(
         host.relay_at(relayed),
         peer,
-        Ecn(0),
+        TrafficClass(0),
         &[b"1234567", b"1234567"],
     );
     host.run();

@@ -4,7 +4,7 @@ mod host;
 
 use std::net::SocketAddr;
 
-use forebay_engine::{DropReason, Ecn, ShardConfig};
+use forebay_engine::{DropReason, ShardConfig, TrafficClass};
 use forebay_turn::{ClientAddr, FiveTuple, SocketId};
 use forebay_wire::stun::Message;
 use host::Host;
@@ -70,7 +70,7 @@ fn merged_datagrams_to_a_connection_are_padded_each() {
         let relay = host.relay_at(relayed);
         let mut payloads = vec![vec![0xAA; len]; 7];
         payloads.push(vec![0xBB; 33]);
-        host.receive(relay, peer(), Ecn(1), &payloads);
+        host.receive(relay, peer(), TrafficClass(1), &payloads);
         let sent: Vec<u8> = host.run().into_iter().flat_map(|sent| sent.bytes).collect();
         let expected: Vec<u8> = payloads
             .iter()
@@ -95,7 +95,7 @@ fn messages_of_one_size_share_a_slot_whatever_they_are() {
         padded(0x4000, b"fourteen bytes"),
         padded(0x4000, b"short"),
     ];
-    host.receive(client.socket, client.address, Ecn(0), &messages);
+    host.receive(client.socket, client.address, TrafficClass(0), &messages);
     let sent = host.run();
     let relayed: Vec<&[u8]> = sent
         .iter()

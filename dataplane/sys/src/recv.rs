@@ -30,8 +30,8 @@ pub struct Received {
     pub len: u32,
     /// Size of each merged datagram; equal to `len` when nothing was merged.
     pub segment: u16,
-    /// The ECN field.
-    pub ecn: u8,
+    /// The traffic class: DSCP and ECN.
+    pub class: u8,
     /// Datagrams this socket dropped on a full receive buffer since it was
     /// opened (wraps); the kernel tells only when there were any.
     pub dropped: Option<u32>,
@@ -53,7 +53,7 @@ pub fn parse(buffer: &[u8], filled: usize) -> Option<Received> {
         local: None,
         len,
         segment: u16::try_from(len).unwrap_or(u16::MAX),
-        ecn: 0,
+        class: 0,
         dropped: None,
         truncated: flags & libc::MSG_TRUNC as u32 != 0,
     };
@@ -67,7 +67,7 @@ pub fn parse(buffer: &[u8], filled: usize) -> Option<Received> {
                 }
             }
             (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
-                received.ecn = data.first().map_or(0, |class| class & 3);
+                received.class = data.first().copied().unwrap_or(0);
             }
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
                 received.dropped = int(data).map(|count| count as u32);

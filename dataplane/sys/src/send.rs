@@ -46,8 +46,8 @@ pub struct Send {
     pub source: Option<IpAddr>,
     /// Size of each datagram of a GSO send.
     pub segment: Option<u16>,
-    /// The ECN field.
-    pub ecn: u8,
+    /// The traffic class: DSCP and ECN.
+    pub class: u8,
     /// Whether to send with DF (IPv4), or never as fragments (IPv6): then
     /// EMSGSIZE is the answer to what is longer than the interface takes.
     /// A single datagram from a relay socket; see
@@ -191,7 +191,7 @@ impl Arena {
                 );
             }
         }
-        if send.ecn != 0 {
+        if send.class != 0 {
             let (level, kind) = match send.destination {
                 Some(SocketAddr::V6(_)) => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
                 Some(SocketAddr::V4(_)) | None => (libc::IPPROTO_IP, libc::IP_TOS),
@@ -201,7 +201,7 @@ impl Arena {
                 control,
                 level,
                 kind,
-                &i32::from(send.ecn & 3).to_ne_bytes(),
+                &i32::from(send.class).to_ne_bytes(),
             );
         }
 

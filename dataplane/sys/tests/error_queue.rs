@@ -51,7 +51,7 @@ fn send(ring: &mut Ring, to: SocketAddr, count: usize) -> Vec<Completion> {
         destination: Some(to),
         source: None,
         segment: None,
-        ecn: 0,
+        class: 0,
         dont_fragment: false,
     };
     let piece = Piece {

@@ -77,7 +77,7 @@ fn plain(file: u32, tag: u64, destination: SocketAddr) -> Send {
         destination: Some(destination),
         source: None,
         segment: None,
-        ecn: 0,
+        class: 0,
         dont_fragment: false,
     }
 }
@@ -326,7 +326,7 @@ fn wildcard_sockets_tell_and_choose_the_local_address() {
         }];
         let send = Send {
             source: received.local,
-            ecn: 1,
+            class: 1,
             ..plain(0, 1, received.source)
         };
         ring.enter(
@@ -340,7 +340,7 @@ fn wildcard_sockets_tell_and_choose_the_local_address() {
 }
 
 #[test]
-fn drops_and_ecn_are_told() {
+fn drops_and_the_traffic_class_are_told() {
     let mut ring = ring(8);
     let tiny = sockets::open(
         "127.0.0.1:0".parse().unwrap(),
@@ -366,7 +366,7 @@ fn drops_and_ecn_are_told() {
         .map(|number| {
             (
                 Send {
-                    ecn: 2,
+                    class: 0xBA,
                     ..plain(0, 1, into)
                 },
                 piece(400 + number).into_iter(),
@@ -379,7 +379,7 @@ fn drops_and_ecn_are_told() {
     assert!(
         first
             .iter()
-            .any(|completion| payload(&mut ring, completion).0.ecn == 2)
+            .any(|completion| payload(&mut ring, completion).0.class == 0xBA)
     );
     // The kernel notes the count when a datagram is queued, so it shows with
     // the first one after the drops.

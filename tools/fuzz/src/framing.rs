@@ -7,7 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use forebay_engine::{Ecn, RxSlot};
+use forebay_engine::{RxSlot, TrafficClass};
 use forebay_runtime::streams::framing::{Framer, Outcome, Room};
 use forebay_turn::SocketId;
 
@@ -20,7 +20,7 @@ const ALIKE: RxSlot = RxSlot {
     len: 0,
     segment: 0,
     headroom: 0,
-    ecn: Ecn(0),
+    class: TrafficClass(0),
 };
 
 /// What became of a stream: its messages, and whether it ended as foreign.

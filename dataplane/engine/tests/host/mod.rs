@@ -15,8 +15,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use forebay_engine::{
-    Arena, Command, Counters, DropReason, Ecn, Progress, RxBatch, RxSlot, Shard, ShardConfig,
-    TxBatch,
+    Arena, Command, Counters, DropReason, Progress, RxBatch, RxSlot, Shard, ShardConfig,
+    TrafficClass, TxBatch,
 };
 use forebay_turn::{
     Capacity, Config, Credentials, Lifetimes, OfferedRelay, PeerPolicy, PrefixBudget, Quota,
@@ -39,7 +39,7 @@ pub struct Sent {
     pub socket: SocketId,
     pub source: Option<IpAddr>,
     pub destination: SocketAddr,
-    pub ecn: Ecn,
+    pub class: TrafficClass,
     pub bytes: Vec<u8>,
 }
 
@@ -181,7 +181,7 @@ impl Host {
         &mut self,
         socket: SocketId,
         source: SocketAddr,
-        ecn: Ecn,
+        class: TrafficClass,
         datagrams: &[impl AsRef<[u8]>],
     ) {
         let local = match self.relays.get(&socket) {
@@ -205,7 +205,7 @@ impl Host {
             len: (at - start) as u32,
             segment: segment as u16,
             headroom: RxBatch::HEADROOM as u16,
-            ecn,
+            class,
         });
     }
 
@@ -235,7 +235,7 @@ impl Host {
                 socket: transmit.socket,
                 source: transmit.source,
                 destination: transmit.destination,
-                ecn: transmit.ecn,
+                class: transmit.class,
                 bytes: bytes.to_vec(),
             }));
         }
@@ -286,7 +286,7 @@ impl Host {
 
     /// Receives one datagram and runs the batch.
     pub fn exchange(&mut self, socket: SocketId, source: SocketAddr, datagram: &[u8]) -> Vec<Sent> {
-        self.receive(socket, source, Ecn(0), &[datagram]);
+        self.receive(socket, source, TrafficClass(0), &[datagram]);
         self.run()
     }
 

@@ -152,6 +152,11 @@ section! {
         /// arrive together beyond this number are refused (508) although ports
         /// are free; the default is the most a worker reads at once.
         ready: usize = 256;
+        /// Whether datagrams leave with the DSCP they came with, so that the
+        /// network treats relayed media as its senders marked it. Clients and
+        /// peers choose it: leave it off where the network grants marked
+        /// traffic more than strangers should have. ECN is always carried on.
+        pass_dscp: bool = false;
     }
 }
 

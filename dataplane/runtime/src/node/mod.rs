@@ -128,6 +128,7 @@ impl Node {
                 relay_receive_buffer: settings.sockets.relay_receive_buffer,
                 relay_send_buffer: settings.sockets.relay_send_buffer,
                 busy_poll: settings.sockets.busy_poll,
+                pass_dscp: settings.relay.pass_dscp,
                 buffers: settings.sockets.buffers,
                 shard: ShardConfig {
                     turn: forebay_turn::Config {

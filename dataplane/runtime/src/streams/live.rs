@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use forebay_engine::{Ecn, RxSlot};
+use forebay_engine::{RxSlot, TrafficClass};
 use forebay_sys::streams::Area;
 use forebay_turn::{ClientAddr, FiveTuple, SocketId};
 use forebay_wire::clock::Instant;
@@ -174,7 +174,7 @@ impl Live {
             len: range.len() as u32,
             segment: u16::try_from(range.len()).unwrap_or(u16::MAX),
             headroom: 0,
-            ecn: Ecn(0),
+            class: TrafficClass(0),
         };
         let before = range.start;
         let outcome = match (self.transport, self.speaks) {

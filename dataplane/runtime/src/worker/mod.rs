@@ -95,6 +95,9 @@ pub struct WorkerConfig {
     pub relay_send_buffer: usize,
     /// SO_BUSY_POLL, microseconds; zero is off.
     pub busy_poll: u32,
+    /// Whether the DSCP of what comes in is that of what goes out (RFC 8656
+    /// §14), or best effort; ECN is carried on in either case.
+    pub pass_dscp: bool,
     /// Receive buffers in the ring's provided-buffer group (a power of two).
     pub buffers: u16,
     /// The engine.

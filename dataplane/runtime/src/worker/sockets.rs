@@ -26,6 +26,9 @@ pub(super) const fn files(sockets: usize, listeners: usize) -> usize {
     sockets + listeners + 1
 }
 
+/// The ECN bits of a traffic class.
+const ECN: u8 = 3;
+
 /// Ports set aside that are tried again in one housekeeping.
 const RETRIED: usize = 64;
 
@@ -125,6 +128,8 @@ pub(super) struct Sockets {
     pub(super) ports: Vec<RelayPorts>,
     pub(super) random: Random,
     pub(super) tuning: Tuning,
+    /// Bits of the traffic class that are carried on.
+    pub(super) carried: u8,
     /// Whether relay sockets take ICMP errors.
     pub(super) hears_errors: bool,
     pub(super) ready: usize,
@@ -187,6 +192,7 @@ impl Sockets {
                 left: 0,
             },
             tuning,
+            carried: ECN,
             hears_errors: false,
             ready,
             ended: VecDeque::with_capacity(sockets as usize + listeners.len()),

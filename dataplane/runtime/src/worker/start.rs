@@ -201,6 +201,9 @@ fn build(
         tuning,
     );
     sockets.hears_errors = sets_options;
+    if config.pass_dscp {
+        sockets.carried = u8::MAX;
+    }
     let listeners = config.shard.listeners;
     for (number, listener) in (0..listeners).zip(config.listeners) {
         boot.listeners

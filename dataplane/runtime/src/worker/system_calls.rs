@@ -14,7 +14,7 @@ allow! {
     IO_URING_ENTER: "submit and wait: the loop itself",
     IO_URING_REGISTER: "put a new relay socket into the file table",
     SOCKET: "open a relay socket",
-    SETSOCKOPT: "its buffers, GRO, ECN and drop counter",
+    SETSOCKOPT: "its buffers, GRO, traffic class and drop counter",
     GETSOCKOPT: "drop counters of the listening sockets",
     BIND: "its relay port",
     CONNECT: "take over a client that another worker is steered",

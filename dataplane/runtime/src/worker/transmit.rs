@@ -75,7 +75,7 @@ pub(super) fn packet(slot: u32) -> send::Send {
         destination: None,
         source: None,
         segment: None,
-        ecn: 0,
+        class: 0,
         dont_fragment: false,
     }
 }
@@ -109,7 +109,7 @@ fn single(transmit: &Transmit, wildcards: &Wildcards, tag: Tag) -> send::Send {
             .source
             .filter(|_| wildcards.contain(transmit.socket)),
         segment: None,
-        ecn: transmit.ecn.0,
+        class: transmit.class.0,
         dont_fragment: transmit.dont_fragment,
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use forebay_engine::{Ecn, RxSlot};
+use forebay_engine::{RxSlot, TrafficClass};
 use forebay_runtime::streams::framing::{Framer, Next, Outcome, Room};
 use forebay_turn::SocketId;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ fn alike() -> RxSlot {
         len: 0,
         segment: 0,
         headroom: 0,
-        ecn: Ecn(0),
+        class: TrafficClass(0),
     }
 }
 

@@ -23,10 +23,10 @@ const FITS: usize = 1400;
 const TOO_LONG: usize = 2000;
 
 /// IPv4 datagrams with their headers, as they arrive on this host.
-struct Tap(OwnedFd);
+pub struct Tap(OwnedFd);
 
 impl Tap {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let raw = socket(
             AddressFamily::Inet,
             SockType::Raw,
@@ -38,18 +38,29 @@ impl Tap {
         Self(raw)
     }
 
-    /// DF and payload of the next datagram to a port.
-    fn next(&self, port: u16) -> (bool, Vec<u8>) {
-        let mut packet = [0; 4096];
+    /// The next datagram to a port, with its headers.
+    pub fn packet(&self, port: u16) -> Vec<u8> {
+        let mut packet = vec![0; 4096];
         loop {
             let len = recv(self.0.as_raw_fd(), &mut packet, MsgFlags::empty()).unwrap();
-            let header = usize::from(packet[0] & 0xF) * 4;
-            let udp = &packet[header..len];
-            if udp[2..4] == port.to_be_bytes() {
-                return (packet[6] & 0x40 != 0, udp[8..].to_vec());
+            let udp = header(&packet);
+            if packet[udp + 2..udp + 4] == port.to_be_bytes() {
+                packet.truncate(len);
+                return packet;
             }
         }
     }
+
+    /// DF and payload of the next datagram to a port.
+    fn next(&self, port: u16) -> (bool, Vec<u8>) {
+        let packet = self.packet(port);
+        let payload = packet[header(&packet) + 8..].to_vec();
+        (packet[6] & 0x40 != 0, payload)
+    }
+}
+
+fn header(packet: &[u8]) -> usize {
+    usize::from(packet[0] & 0xF) * 4
 }
 
 pub fn send_indication(peer: SocketAddr, payload: &[u8], dont_fragment: bool) -> Vec<u8> {

@@ -45,6 +45,7 @@ pub struct Options {
     pub streams: u32,
     pub limits: StreamLimits,
     pub relay_addresses: [&'static str; 2],
+    pub pass_dscp: bool,
 }
 
 impl Default for Options {
@@ -59,6 +60,7 @@ impl Default for Options {
             streams: 0,
             limits: StreamLimits::default(),
             relay_addresses: LOOPBACK,
+            pass_dscp: false,
         }
     }
 }
@@ -131,6 +133,7 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
         relay_receive_buffer: options.relay_buffer,
         relay_send_buffer: options.relay_buffer,
         busy_poll: 0,
+        pass_dscp: options.pass_dscp,
         buffers: options.buffers,
         shard: ShardConfig {
             media: None,

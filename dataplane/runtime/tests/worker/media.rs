@@ -124,7 +124,7 @@ fn burst(from: &std::net::UdpSocket, to: SocketAddr, datagrams: &[Vec<u8>]) {
         destination: Some(to),
         source: None,
         segment: Some(datagrams[0].len() as u16),
-        ecn: 0,
+        class: 0,
         dont_fragment: false,
     };
     let piece = Piece {

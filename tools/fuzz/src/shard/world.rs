@@ -4,7 +4,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::HashSet;
 
-use forebay_engine::{Command, Ecn, Progress, RxBatch, RxSlot, Shard, ShardConfig, TxBatch};
+use forebay_engine::{
+    Command, Progress, RxBatch, RxSlot, Shard, ShardConfig, TrafficClass, TxBatch,
+};
 use forebay_turn::{
     AllocationId, Capacity, Config, Lifetimes, OfferedRelay, PeerPolicy, PrefixBudget, Quota,
     RelayedAddr, Seeds, SocketId,
@@ -210,7 +212,7 @@ impl World {
             len: bytes.len() as u32,
             segment: segment as u16,
             headroom: RxBatch::HEADROOM as u16,
-            ecn: Ecn(bytes.len() as u8 & 3),
+            class: TrafficClass(bytes.len() as u8),
         });
         self.memory.extend_from_slice(bytes);
         self.datagrams += bytes.len().div_ceil(segment.max(1)).max(1) as u64;

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use forebay_engine::{Arena, Ecn, RxBatch, RxSlot, Transmit, TxBatch};
+use forebay_engine::{Arena, RxBatch, RxSlot, TrafficClass, Transmit, TxBatch};
 use forebay_turn::SocketId;
 
 use crate::network::Packet;
@@ -45,11 +45,11 @@ impl Received {
         let mut closed = true;
         for arrival in arrivals {
             let bytes = &arrival.packet.bytes;
-            let ecn = Ecn(arrival.packet.ecn);
+            let class = TrafficClass(arrival.packet.ecn);
             if let Some(slot) = self.slots.last_mut()
                 && !closed
-                && (slot.socket, slot.source, slot.local, slot.ecn)
-                    == (arrival.socket, arrival.packet.source, arrival.local, ecn)
+                && (slot.socket, slot.source, slot.local, slot.class)
+                    == (arrival.socket, arrival.packet.source, arrival.local, class)
                 && (1..=usize::from(slot.segment)).contains(&bytes.len())
                 && slot.len as usize + bytes.len() <= Self::MAX_MERGED
                 && slot.len.div_ceil(slot.segment.into()) < u32::from(TxBatch::MAX_SEGMENTS)
@@ -71,7 +71,7 @@ impl Received {
                 len: bytes.len() as u32,
                 segment: bytes.len() as u16,
                 headroom: RxBatch::HEADROOM as u16,
-                ecn,
+                class,
             });
             self.memory.extend(bytes);
         }
@@ -93,7 +93,7 @@ pub(crate) fn datagrams(transmit: &Transmit, tx: &TxBatch, memory: &[u8]) -> Vec
         socket: transmit.socket,
         source: transmit.source,
         destination: transmit.destination,
-        ecn: transmit.ecn.0,
+        ecn: transmit.class.0,
         bytes: bytes.to_vec(),
     };
     match transmit.segment {

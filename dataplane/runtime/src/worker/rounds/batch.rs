@@ -1,6 +1,6 @@
 //! What waits becomes a batch.
 
-use forebay_engine::{Ecn, RxBatch, RxSlot};
+use forebay_engine::{RxBatch, RxSlot, TrafficClass};
 use forebay_sys::recv;
 use forebay_sys::ring::Ring;
 
@@ -84,7 +84,7 @@ fn slot(
         len: received.len,
         segment: received.segment,
         headroom: recv::OFFSET as u16,
-        ecn: Ecn(received.ecn),
+        class: TrafficClass(received.class & sockets.carried),
     })
 }
 
