@@ -23,13 +23,13 @@ lint: ## format, clippy and structure
 	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
 	$(CARGO) xtask tidy
 
-bench: ## micro benchmarks, then the interleaved run against a bare forwarder and coturn (as root)
+bench: ## micro benchmarks, then the interleaved run against a bare forwarder and coturn, 25 minutes (as root)
 	./scripts/install-test-parts
 	$(CARGO) build --release --bins
 	$(CARGO) bench -p forebay-benches
 	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- relay
 
-bench-quick: ## the rows that decide, about five minutes (as root)
+bench-quick: ## the rows that decide, about six minutes (as root)
 	./scripts/install-test-parts
 	$(CARGO) build --release --bins
 	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- relay --quick

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use forebay_benches::forward::target::Forwarder;
-use forebay_benches::relay::rows::{Direction, Row};
+use forebay_benches::relay::rows::{Direction, Row, Transport};
 use forebay_benches::relay::{self, Part, table};
 use forebay_benches::rig::cleanup;
 use forebay_benches::servers::{Kind, sibling, sibling_turnd};
@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Compare servers in two network namespaces (as root)
+    /// Compare TURN servers over UDP, TCP and TLS in two network namespaces (as root)
     Relay(RelayArguments),
     /// Compare forwarders of SRTP in two network namespaces (as root)
     Forward(ForwardArguments),
@@ -46,7 +46,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RelayArguments {
-    /// Only the rows that decide: about five minutes
+    /// Only the rows that decide: about six minutes
     #[arg(long)]
     quick: bool,
     /// Servers to compare, in order [default: the bare io_uring forwarder,
@@ -57,7 +57,7 @@ struct RelayArguments {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "rows,allocations,overload"
+        default_value = "rows,streams,allocations,overload"
     )]
     parts: Vec<Part>,
     /// Rounds per row
@@ -79,7 +79,7 @@ struct RelayArguments {
 
 #[derive(Debug, Args)]
 struct ForwardArguments {
-    /// Only the rows that decide: about two minutes
+    /// Only one publisher to 100 subscribers: about two minutes
     #[arg(long)]
     quick: bool,
     /// Servers to compare, in order [default: bare copies, janus, forebay]
@@ -107,6 +107,9 @@ struct ProfileArguments {
     /// Which server
     #[arg(long, default_value = "forebay")]
     server: Kind,
+    /// What clients speak over
+    #[arg(long, default_value = "udp")]
+    transport: Transport,
     /// Bytes of payload
     #[arg(long, default_value_t = 172)]
     payload: usize,
@@ -317,6 +320,7 @@ fn forwarders(arguments: &ForwardArguments) -> Result<ExitCode> {
 fn profile(arguments: &ProfileArguments) -> Result<ExitCode> {
     cleanup::install()?;
     let row = Row {
+        transport: arguments.transport,
         payload: arguments.payload,
         burst: arguments.burst,
         allocations: arguments.allocations,

@@ -1,5 +1,6 @@
 //! Sending bursts of equal datagrams over many connected sockets in turn.
 
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::socket::{setsockopt, sockopt};
 
 /// Bursts between two looks at the clock.
-const STRIDE: usize = 8;
+pub const STRIDE: usize = 8;
 
 /// What was offered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +21,33 @@ pub struct Sent {
     pub refused: u64,
     /// Time from first to last, seconds.
     pub seconds: f64,
+}
+
+/// Calls `stride`, which offers a few bursts, for `duration`: so often that
+/// `rate` datagrams per second are offered, or as often as it goes.
+///
+/// # Errors
+/// What `stride` returns.
+pub fn paced<E>(
+    rate: Option<f64>,
+    duration: Duration,
+    mut stride: impl FnMut(&mut Sent) -> Result<(), E>,
+) -> Result<Sent, E> {
+    let mut sent = Sent::default();
+    let started = Instant::now();
+    loop {
+        let elapsed = started.elapsed();
+        if elapsed >= duration {
+            sent.seconds = elapsed.as_secs_f64();
+            return Ok(sent);
+        }
+        let offered = (sent.datagrams + sent.refused) as f64;
+        if rate.is_some_and(|rate| offered >= elapsed.as_secs_f64() * rate) {
+            std::hint::spin_loop();
+            continue;
+        }
+        stride(&mut sent)?;
+    }
 }
 
 /// A way to send: one burst is `burst` copies of one datagram, handed to the
@@ -53,22 +81,17 @@ impl<'a> Pump<'a> {
     /// Sends for `duration`, at `rate` datagrams per second or as fast as it
     /// goes.
     pub fn run(&mut self, rate: Option<f64>, duration: Duration) -> Sent {
-        let mut sent = Sent::default();
-        let started = Instant::now();
-        loop {
-            let elapsed = started.elapsed();
-            if elapsed >= duration {
-                sent.seconds = elapsed.as_secs_f64();
-                return sent;
-            }
-            let offered = (sent.datagrams + sent.refused) as f64;
-            if rate.is_some_and(|rate| offered >= elapsed.as_secs_f64() * rate) {
-                std::hint::spin_loop();
-                continue;
-            }
-            for _ in 0..STRIDE {
-                self.burst(&mut sent);
-            }
+        let Ok(sent) = paced(rate, duration, |sent| {
+            self.stride(sent);
+            Ok::<_, Infallible>(())
+        });
+        sent
+    }
+
+    /// Sends a few bursts.
+    pub fn stride(&mut self, sent: &mut Sent) {
+        for _ in 0..STRIDE {
+            self.burst(sent);
         }
     }
 

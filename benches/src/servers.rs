@@ -11,18 +11,21 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tempfile::TempDir;
 
+use crate::relay::rows::Transport;
 use crate::rig::Addresses;
 use crate::rig::process::ServerProcess;
 use crate::turn_client::{Credentials, wait_until_answering};
 
-/// Port every server listens on.
+/// Port every server listens on, UDP and TCP.
 const PORT: u16 = 3478;
+/// The same, TLS.
+const TLS_PORT: u16 = 5349;
 /// First port of clients and of peers.
 pub const FIRST_PORT: u16 = 10_000;
 /// First relay port of the bare forwarder.
 const BARE_RELAY_PORT: u16 = 20_000;
-/// Ports relays may use: enough for the 10,000 of the allocation test.
-const RELAY_PORTS: (u16, u16) = (49_152, 65_535);
+/// First port relays may use.
+const RELAY_PORT: u16 = 49_152;
 /// Where our server shows its metrics, inside its namespace.
 pub const METRICS: &str = "127.0.0.1:9641";
 /// How long a server may take to come up.
@@ -85,19 +88,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server for `flows` flows; `turnd` is our binary.
+    /// Starts a server for `flows` flows of clients over `transport`; `turnd`
+    /// is our binary.
     ///
     /// # Errors
-    /// When it does not start or does not answer.
-    pub fn start(kind: Kind, flows: u16, turnd: &Path) -> Result<Self> {
+    /// When it does not start or does not answer, or knows no connections.
+    pub fn start(kind: Kind, transport: Transport, flows: u16, turnd: &Path) -> Result<Self> {
         let addresses = Addresses::of_slot(kind.slot());
         let files = tempfile::Builder::new().prefix("fb-bench-").tempdir()?;
         let process = match kind {
             Kind::BareEach => bare("each", flows, &addresses, files.path())?,
             Kind::BareMany => bare("many", flows, &addresses, files.path())?,
             Kind::BareRing => bare("ring", flows, &addresses, files.path())?,
-            Kind::Coturn => coturn(&addresses, files.path())?,
-            Kind::Forebay => forebay(&addresses, files.path(), turnd)?,
+            Kind::Coturn => coturn(&addresses, transport, files.path())?,
+            Kind::Forebay => forebay(&addresses, transport, files.path(), turnd)?,
         };
         let mut server = Self {
             kind,
@@ -132,6 +136,12 @@ impl Server {
     #[must_use]
     pub fn listen(&self) -> SocketAddr {
         SocketAddr::new(self.addresses.server.into(), PORT)
+    }
+
+    /// Where clients over TLS connect to.
+    #[must_use]
+    pub fn listen_tls(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses.server.into(), TLS_PORT)
     }
 
     /// Credentials the server takes.
@@ -181,17 +191,25 @@ pub fn bare(mode: &str, flows: u16, addresses: &Addresses, files: &Path) -> Resu
     Ok(process)
 }
 
-fn coturn(addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
-    let (low, high) = RELAY_PORTS;
+fn coturn(addresses: &Addresses, transport: Transport, files: &Path) -> Result<ServerProcess> {
+    let (low, high) = (RELAY_PORT, last_relay_port(transport));
     let ip = addresses.server;
     let directory = files.display();
     let configuration = files.join("turnserver.conf");
+    let streams = match transport {
+        Transport::Udp => "no-tls\nno-tcp\n".to_owned(),
+        Transport::Tcp => "no-tls\n".to_owned(),
+        Transport::Tls => {
+            let (certificate, key) = certificate(addresses, files)?;
+            format!("tls-listening-port={TLS_PORT}\ncert={certificate}\npkey={key}\n")
+        }
+    };
     fs::write(
         &configuration,
         format!(
             "listening-ip={ip}\nrelay-ip={ip}\nlistening-port={PORT}\nrelay-threads=1\n\
              use-auth-secret\nstatic-auth-secret={SECRET}\nrealm={REALM}\n\
-             min-port={low}\nmax-port={high}\nno-cli\nno-tls\nno-dtls\nno-tcp\nno-tcp-relay\n\
+             min-port={low}\nmax-port={high}\nno-cli\nno-dtls\nno-tcp-relay\n{streams}\
              log-file={directory}/log\nsimple-log\npidfile={directory}/pid\nuserdb={directory}/db\n"
         ),
     )?;
@@ -201,20 +219,36 @@ fn coturn(addresses: &Addresses, files: &Path) -> Result<ServerProcess> {
     Ok(process)
 }
 
-fn forebay(addresses: &Addresses, files: &Path, turnd: &Path) -> Result<ServerProcess> {
-    let (low, high) = RELAY_PORTS;
+fn forebay(
+    addresses: &Addresses,
+    transport: Transport,
+    files: &Path,
+    turnd: &Path,
+) -> Result<ServerProcess> {
+    let (low, high) = (RELAY_PORT, last_relay_port(transport));
     let ip = addresses.server;
     let secret = files.join("secret");
     let configuration = files.join("turnd.toml");
     fs::write(&secret, SECRET)?;
     fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
+    let (listen, tls) = match transport {
+        Transport::Udp => (String::new(), String::new()),
+        Transport::Tcp => (format!("tcp = [\"{ip}:{PORT}\"]\n"), String::new()),
+        Transport::Tls => {
+            let (certificate, key) = certificate(addresses, files)?;
+            (
+                format!("tls = [\"{ip}:{TLS_PORT}\"]\n"),
+                format!("[tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"),
+            )
+        }
+    };
     fs::write(
         &configuration,
         format!(
-            "realm = \"{REALM}\"\n[cores]\npin = [0]\n[listen]\nudp = [\"{ip}:{PORT}\"]\n\
+            "realm = \"{REALM}\"\n[cores]\npin = [0]\n[listen]\nudp = [\"{ip}:{PORT}\"]\n{listen}\
              [relay]\naddresses = [\"{ip}\"]\nports = \"{low}-{high}\"\n\
              [auth]\nsecrets = [{{ id = \"bench\", file = \"{}\" }}]\n\
-             [metrics]\nlisten = \"{METRICS}\"\n",
+             [metrics]\nlisten = \"{METRICS}\"\n{tls}",
             secret.display()
         ),
     )?;
@@ -223,6 +257,25 @@ fn forebay(addresses: &Addresses, files: &Path, turnd: &Path) -> Result<ServerPr
         ServerProcess::start(&turnd.to_string_lossy(), &words(&arguments), &log(files))?;
     process.discard_output();
     Ok(process)
+}
+
+/// Enough for the 10,000 of the allocation test; where clients have connections,
+/// fewer, as a server counts both against the files it may open.
+const fn last_relay_port(transport: Transport) -> u16 {
+    match transport {
+        Transport::Udp => u16::MAX,
+        Transport::Tcp | Transport::Tls => RELAY_PORT + 4095,
+    }
+}
+
+/// Makes a certificate and its key; where they are.
+fn certificate(addresses: &Addresses, files: &Path) -> Result<(String, String)> {
+    let identity = rcgen::generate_simple_self_signed(vec![addresses.server.to_string()])?;
+    let (certificate, key) = (files.join("tls.crt"), files.join("tls.key"));
+    fs::write(&certificate, identity.cert.pem())?;
+    fs::write(&key, identity.signing_key.serialize_pem())?;
+    fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+    Ok((certificate.display().to_string(), key.display().to_string()))
 }
 
 /// Where a server's standard error goes.

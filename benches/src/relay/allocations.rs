@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::compare::median;
+use super::rows::Transport;
 use crate::rig::Addresses;
 use crate::servers::{FIRST_PORT, Kind, Server};
 use crate::turn_client::{IN_FLIGHT, Session, Step};
@@ -57,7 +58,7 @@ pub fn measure(
 }
 
 fn once(kind: Kind, turnd: &Path) -> Result<AllocationResult> {
-    let server = Server::start(kind, ALLOCATIONS, turnd)?;
+    let server = Server::start(kind, Transport::Udp, ALLOCATIONS, turnd)?;
     let clients: Vec<IpAddr> = (0..Addresses::PREFIXES)
         .map(|prefix| server.addresses.spread_clients(prefix).into())
         .collect();

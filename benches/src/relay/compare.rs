@@ -13,6 +13,9 @@ use super::target::{Sample, Target};
 use crate::rig::Rig;
 use crate::servers::Kind;
 
+/// A server that used less of its core than this was offered all the generator
+/// had.
+const SATURATED: f64 = 0.9;
 /// Offered load of the "near" figures, as a share of what the server can do.
 const NEAR: f64 = 0.85;
 
@@ -36,8 +39,9 @@ pub struct Figures {
     pub loss: f64,
     /// Share of its core the server used, 0 to 1.
     pub utilisation: f64,
-    /// Relayed packets per frame on the wire: above 1 when coalesced.
-    pub packets_per_frame: f64,
+    /// Relayed packets per frame on the wire: above 1 when coalesced. Nothing
+    /// where they arrive in a stream.
+    pub packets_per_frame: Option<f64>,
     /// Waits in the ring per relayed packet, when the server tells.
     pub enters_per_packet: Option<f64>,
 }
@@ -51,6 +55,14 @@ pub struct Cell {
     pub near: Figures,
     /// At more than it carries, or all the generator has.
     pub saturated: Figures,
+}
+
+impl Cell {
+    /// Whether the generator, not the server, was the limit.
+    #[must_use]
+    pub fn is_underfed(&self) -> bool {
+        self.saturated.utilisation < SATURATED
+    }
 }
 
 /// One row, all servers.
@@ -77,7 +89,8 @@ impl RowResult {
     }
 }
 
-/// Runs `rows`, starting the servers anew for each number of allocations.
+/// Runs `rows`, starting the servers anew for each transport and number of
+/// allocations.
 ///
 /// # Errors
 /// When a server or the rig fails.
@@ -90,12 +103,15 @@ pub fn compare(
     bar: &ProgressBar,
 ) -> Result<Vec<RowResult>> {
     let mut results = Vec::new();
-    for group in rows.chunk_by(|a, b| a.allocations == b.allocations) {
-        let allocations = group[0].allocations;
-        bar.set_message(format!("{allocations} allocations at each server"));
+    let alike = |a: &Row, b: &Row| (a.transport, a.allocations) == (b.transport, b.allocations);
+    for group in rows.chunk_by(alike) {
+        let (transport, allocations) = (group[0].transport, group[0].allocations);
+        bar.set_message(format!(
+            "{allocations} allocations over {transport} at each server"
+        ));
         let mut targets = Vec::new();
         for &kind in kinds {
-            targets.push(Target::open(kind, allocations, turnd)?);
+            targets.push(Target::open(kind, transport, allocations, turnd)?);
         }
         for row in group {
             results.push(one_row(rig, &mut targets, row, effort, bar)?);
@@ -122,8 +138,8 @@ fn one_row(
         for (target, samples) in targets.iter_mut().zip(&mut samples) {
             let name = target.server.kind.name();
             bar.set_message(format!(
-                "{} B, bursts of {}, {}, {} allocations: {name}",
-                row.payload, row.burst, row.direction, row.allocations
+                "{}, {} B, bursts of {}, {}, {} allocations: {name}",
+                row.transport, row.payload, row.burst, row.direction, row.allocations
             ));
             samples
                 .saturated
@@ -172,13 +188,15 @@ fn figures(samples: &[(Sample, Option<f64>)]) -> Figures {
     let of = |value: &dyn Fn(&Sample) -> f64| {
         median(samples.iter().map(|(sample, _)| value(sample)).collect())
     };
+    let frames = samples.iter().all(|(sample, _)| sample.frames > 0);
     let enters: Vec<f64> = samples.iter().filter_map(|(_, enters)| *enters).collect();
     Figures {
         cpu_ns_per_packet: of(&Sample::cpu_per_packet),
         packets_per_second: of(&Sample::rate),
         loss: of(&Sample::loss),
         utilisation: of(&Sample::utilisation),
-        packets_per_frame: of(&|sample| sample.arrived as f64 / sample.frames.max(1) as f64),
+        packets_per_frame: frames
+            .then(|| of(&|sample| sample.arrived as f64 / sample.frames as f64)),
         enters_per_packet: (!enters.is_empty()).then(|| median(enters)),
     }
 }

@@ -9,6 +9,7 @@ use crate::servers::Kind;
 const CPU_LIMIT_NS: f64 = 1200.0;
 const COTURN_AT_EIGHT: f64 = 4.0;
 const COTURN_AT_ONE: f64 = 1.1;
+const COTURN_OVER_STREAMS: f64 = 2.0;
 const FLOOR_AT_ONE: f64 = 1.15;
 const ALLOCATIONS_PER_SECOND: f64 = 20_000.0;
 const BYTES_PER_ALLOCATION: f64 = 4096.0;
@@ -34,7 +35,10 @@ fn worst(
         .filter(|result| result.row.burst == burst)
         .filter_map(|result| {
             let row = result.row;
-            let name = format!("{} B, {}, {}", row.payload, row.direction, row.allocations);
+            let name = format!(
+                "{}, {} B, {}, {}",
+                row.transport, row.payload, row.direction, row.allocations
+            );
             Some((value(result)?, name))
         })
         .collect();
@@ -77,6 +81,16 @@ pub fn gates(report: &Report) -> Vec<Gate> {
             limit: format!("at most {FLOOR_AT_ONE} × its CPU"),
             measured: format!("{ratio:.2} × ({row})"),
             reached: ratio <= FLOOR_AT_ONE,
+        });
+    }
+    let streams = &report.streams;
+    let ratio = |row: &RowResult| row.ratio(Kind::Coturn, Kind::Forebay);
+    if let Some((ratio, row)) = worst(streams, 8, ratio, false) {
+        gates.push(Gate {
+            name: "against coturn, clients over TCP and TLS, bursts of 8".into(),
+            limit: format!("at least {COTURN_OVER_STREAMS} ×"),
+            measured: format!("{ratio:.2} × ({row})"),
+            reached: ratio >= COTURN_OVER_STREAMS,
         });
     }
     let ours = report

@@ -3,6 +3,7 @@
 
 pub mod allocations;
 pub mod compare;
+mod connections;
 pub mod gates;
 mod metrics;
 pub mod overload;
@@ -50,6 +51,8 @@ pub struct Options {
 pub enum Part {
     /// CPU per relayed packet.
     Rows,
+    /// The same for clients over TCP and TLS.
+    Streams,
     /// Allocation rate and memory.
     Allocations,
     /// Behaviour at more than can be carried.
@@ -63,6 +66,8 @@ pub struct Report {
     pub machine: String,
     /// CPU per relayed packet.
     pub rows: Vec<RowResult>,
+    /// The same for clients over TCP and TLS.
+    pub streams: Vec<RowResult>,
     /// Allocation rate and memory.
     pub allocations: Vec<AllocationResult>,
     /// Behaviour under overload.
@@ -84,14 +89,20 @@ pub fn run(options: &Options) -> Result<Report> {
     let rig = Rig::create(options.segmentation_offload)?;
     rig.enter_generator()?;
     let rows = if options.parts.contains(&Part::Rows) {
-        rows::rows(options.quick)
+        rows::datagrams(options.quick)
     } else {
         Vec::new()
     };
-    let effort = Effort {
-        rounds: options.rounds.unwrap_or(if options.quick { 3 } else { 5 }),
+    let streams = if options.parts.contains(&Part::Streams) {
+        rows::streams(options.quick)
+    } else {
+        Vec::new()
+    };
+    let effort = |rounds| Effort {
+        rounds: options.rounds.unwrap_or(rounds),
         load: LOAD,
     };
+    let (effort, of_streams) = (effort(if options.quick { 3 } else { 5 }), effort(3));
     let tries = effort.rounds;
     let turn: Vec<Kind> = options
         .servers
@@ -100,6 +111,7 @@ pub fn run(options: &Options) -> Result<Report> {
         .filter(|kind| kind.speaks_turn())
         .collect();
     let steps = rows.len() * effort.rounds * options.servers.len()
+        + streams.len() * of_streams.rounds * turn.len()
         + if options.parts.contains(&Part::Allocations) {
             tries * turn.len()
         } else {
@@ -116,6 +128,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut report = Report {
         machine: rig::machine()?,
         rows: compare::compare(&rig, &options.servers, &rows, effort, &options.turnd, &bar)?,
+        streams: compare::compare(&rig, &turn, &streams, of_streams, &options.turnd, &bar)?,
         allocations: Vec::new(),
         overload: Vec::new(),
         gates: Vec::new(),
@@ -142,7 +155,7 @@ pub fn run(options: &Options) -> Result<Report> {
 pub fn profile(kind: Kind, row: &rows::Row, turnd: &Path, file: &Path) -> Result<()> {
     let rig = Rig::create(true)?;
     rig.enter_generator()?;
-    let mut target = Target::open(kind, row.allocations, turnd)?;
+    let mut target = Target::open(kind, row.transport, row.allocations, turnd)?;
     let mut perf = Command::new("perf")
         .args(["record", "-q", "-e", "cpu-clock", "-g", "-o"])
         .arg(file)

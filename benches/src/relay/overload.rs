@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::compare::median;
-use super::rows::{Direction, Row};
+use super::rows::{Direction, Row, Transport};
 use super::target::{Sample, Target};
 use crate::rig::raw::RawPump;
 use crate::rig::{ReceivePath, Rig};
@@ -23,6 +23,7 @@ use crate::turn_client::{Credentials, Session, Step};
 /// under which a receiver is easiest to drown.
 const fn row(direction: Direction) -> Row {
     Row {
+        transport: Transport::Udp,
         payload: 172,
         burst: 1,
         allocations: 1000,
@@ -85,7 +86,7 @@ pub fn measure(
     let mut results = Vec::new();
     for &direction in directions {
         let row = row(direction);
-        let mut target = Target::open(kind, row.allocations, turnd)?;
+        let mut target = Target::open(kind, row.transport, row.allocations, turnd)?;
         let pump = target.raw_pump(rig, &row)?;
         rig.set_receive_path(ReceivePath::OnServerCore)?;
         let result = overload(&mut target, &mut Load { row, pump }, duration, bar);

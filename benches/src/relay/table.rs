@@ -31,6 +31,9 @@ pub fn markdown(report: &Report) -> String {
     if !report.rows.is_empty() {
         text += &summary(&report.rows).markdown();
     }
+    if !report.streams.is_empty() {
+        let _ = write!(text, "\n{}", summary(&report.streams).markdown());
+    }
     if !report.allocations.is_empty() {
         let _ = write!(text, "\n{}", allocations(report).markdown());
     }
@@ -53,6 +56,16 @@ fn tables(report: &Report) -> Vec<(&'static str, Table)> {
             details(&report.rows),
         ));
     }
+    if !report.streams.is_empty() {
+        tables.push((
+            "CPU per relayed packet of clients over TCP and TLS, ns",
+            summary(&report.streams),
+        ));
+        tables.push((
+            "All figures, at 85 % / at all the generator has",
+            details(&report.streams),
+        ));
+    }
     if !report.allocations.is_empty() {
         tables.push((
             "10,000 allocations, 64 in flight, each with its 401",
@@ -71,6 +84,7 @@ fn tables(report: &Report) -> Vec<(&'static str, Table)> {
 fn label(result: &RowResult) -> Vec<String> {
     let row = result.row;
     vec![
+        row.transport.to_string(),
         format!("{} B", row.payload),
         row.burst.to_string(),
         row.allocations.to_string(),
@@ -87,7 +101,7 @@ fn servers(rows: &[RowResult]) -> Vec<Kind> {
 /// One line per row, one column per server, then how many times cheaper than
 /// coturn and how far from the floor.
 fn summary(rows: &[RowResult]) -> Table {
-    let mut table = Table::new(&["payload", "burst", "allocations", "direction"]);
+    let mut table = Table::new(&["clients", "payload", "burst", "allocations", "direction"]);
     let servers = servers(rows);
     table
         .head
@@ -123,6 +137,7 @@ fn summary(rows: &[RowResult]) -> Table {
 
 fn details(rows: &[RowResult]) -> Table {
     let mut table = Table::new(&[
+        "clients",
         "payload",
         "burst",
         "allocations",
@@ -134,6 +149,7 @@ fn details(rows: &[RowResult]) -> Table {
         "core %",
         "packets/frame",
         "enters/packet",
+        "limit",
     ]);
     for result in rows {
         for cell in &result.cells {
@@ -147,7 +163,9 @@ fn details(rows: &[RowResult]) -> Table {
 
 fn detail(cell: &Cell) -> Vec<String> {
     let (near, full) = (&cell.near, &cell.saturated);
-    let enters = |enters: Option<f64>| enters.map_or("–".into(), |enters| format!("{enters:.2}"));
+    let ratio = |value: Option<f64>, digits: usize| {
+        value.map_or("–".into(), |value| format!("{value:.digits$}"))
+    };
     vec![
         cell.server.name().to_owned(),
         format!(
@@ -166,14 +184,20 @@ fn detail(cell: &Cell) -> Vec<String> {
             full.utilisation * 100.0
         ),
         format!(
-            "{:.1} / {:.1}",
-            near.packets_per_frame, full.packets_per_frame
+            "{} / {}",
+            ratio(near.packets_per_frame, 1),
+            ratio(full.packets_per_frame, 1)
         ),
         format!(
             "{} / {}",
-            enters(near.enters_per_packet),
-            enters(full.enters_per_packet)
+            ratio(near.enters_per_packet, 2),
+            ratio(full.enters_per_packet, 2)
         ),
+        if cell.is_underfed() {
+            "generator".to_owned()
+        } else {
+            "server".to_owned()
+        },
     ]
 }
 

@@ -1,18 +1,20 @@
 //! One server with its clients and peers in place, and one round of load.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::rows::{Direction, Row};
+use super::connections::Round;
+use super::rows::{Direction, Row, Transport};
 use crate::pump::{Pump, Sent};
-use crate::rig::Rig;
 use crate::rig::raw::RawPump;
 use crate::rig::sink::{Filter, Sink, Unreached};
+use crate::rig::{Addresses, Rig};
 use crate::servers::{FIRST_PORT, Kind, Server};
+use crate::turn_client::streams::StreamSession;
 use crate::turn_client::{CHANNEL, IN_FLIGHT, Session, Step, channel_data, connected_sockets};
 
 const CHANNEL_HEADER: usize = 4;
@@ -70,45 +72,67 @@ impl Sample {
 pub struct Target {
     /// The server.
     pub server: Server,
-    session: Option<Session>,
-    bare_clients: Vec<UdpSocket>,
+    clients: Clients,
     peers: Vec<UdpSocket>,
 }
 
+enum Clients {
+    /// Of a forwarder that does not speak TURN.
+    Bare(Vec<UdpSocket>),
+    Datagrams(Session),
+    Streams(StreamSession),
+}
+
 impl Target {
-    /// Starts the server, makes `allocations` allocations with a channel each
-    /// and opens their peers.
+    /// Starts the server, makes `allocations` allocations over `transport`
+    /// with a channel each and opens their peers.
     ///
     /// # Errors
     /// When the server or the rig fails.
-    pub fn open(kind: Kind, allocations: u16, turnd: &Path) -> Result<Self> {
-        let server = Server::start(kind, allocations, turnd)?;
+    pub fn open(kind: Kind, transport: Transport, allocations: u16, turnd: &Path) -> Result<Self> {
+        let server = Server::start(kind, transport, allocations, turnd)?;
         let count = usize::from(allocations);
-        let clients = [server.addresses.clients.into()];
+        let local = [server.addresses.clients.into()];
         let first = Some(FIRST_PORT);
-        let (session, bare_clients) = if kind.speaks_turn() {
-            let credentials = server.credentials()?;
-            let mut session = Session::open(server.listen(), &clients, first, count, credentials)?;
-            session.set_peers(|index| server.peer(index));
-            session.run(Step::Allocate, IN_FLIGHT)?;
-            session.run(Step::Bind, IN_FLIGHT)?;
-            (Some(session), Vec::new())
-        } else {
-            (
-                None,
-                connected_sockets(&clients, first, count, |_| server.listen())?,
-            )
-        };
-        let relays = match &session {
-            Some(session) => session.relays()?,
-            None => (0..count).map(|index| server.bare_relay(index)).collect(),
+        let (clients, relays) = match transport {
+            Transport::Udp if kind.speaks_turn() => {
+                let credentials = server.credentials()?;
+                let mut session =
+                    Session::open(server.listen(), &local, first, count, credentials)?;
+                session.set_peers(|index| server.peer(index));
+                session.run(Step::Allocate, IN_FLIGHT)?;
+                session.run(Step::Bind, IN_FLIGHT)?;
+                let relays = session.relays()?;
+                (Clients::Datagrams(session), relays)
+            }
+            Transport::Udp => {
+                let clients = connected_sockets(&local, first, count, |_| server.listen())?;
+                let relays = (0..count).map(|index| server.bare_relay(index)).collect();
+                (Clients::Bare(clients), relays)
+            }
+            Transport::Tcp | Transport::Tls => {
+                let tls = transport == Transport::Tls;
+                let listen = if tls {
+                    server.listen_tls()
+                } else {
+                    server.listen()
+                };
+                // Servers bound how many connections one network may begin.
+                let locals: Vec<IpAddr> = (0..Addresses::PREFIXES)
+                    .map(|prefix| server.addresses.spread_clients(prefix).into())
+                    .collect();
+                let credentials = server.credentials()?;
+                let peer = |index| server.peer(index);
+                let session = StreamSession::open(listen, tls, &locals, count, credentials, peer)?;
+                let relays = session.relays()?;
+                (Clients::Streams(session), relays)
+            }
         };
         let peer = [server.addresses.peers.into()];
         let peers = connected_sockets(&peer, first, count, |index| relays[index])?;
         Ok(Self {
             server,
-            session,
-            bare_clients,
+            clients,
             peers,
         })
     }
@@ -120,7 +144,17 @@ impl Target {
     /// When the server is gone or the rig fails.
     pub fn round(&mut self, row: &Row, rate: Option<f64>, duration: Duration) -> Result<Sample> {
         self.keep_alive()?;
-        let sockets = self.senders(row.direction);
+        if let Clients::Streams(session) = &mut self.clients {
+            let round = Round {
+                server: &self.server,
+                peers: &self.peers,
+                row,
+                rate,
+                duration,
+            };
+            return round.run(session);
+        }
+        let sockets = self.senders(row.direction)?;
         let mut pump = Pump::new(sockets, &self.datagram(row), row.burst)?;
         self.measured(row, Unreached::new, || pump.run(rate, duration))
     }
@@ -145,7 +179,7 @@ impl Target {
             SocketAddr::V6(_) => bail!("the rig is IPv4"),
         };
         let flows: Result<Vec<(SocketAddrV4, SocketAddrV4)>> = self
-            .senders(row.direction)
+            .senders(row.direction)?
             .iter()
             .map(|sender| Ok((v4(sender.local_addr()?)?, v4(sender.peer_addr()?)?)))
             .collect();
@@ -161,10 +195,9 @@ impl Target {
         let (sink_address, arriving) = match row.direction {
             Direction::ClientToPeer => (self.server.addresses.peers, row.payload),
             Direction::PeerToClient => {
-                let header = if self.session.is_some() {
-                    CHANNEL_HEADER
-                } else {
-                    0
+                let header = match self.clients {
+                    Clients::Bare(_) => 0,
+                    Clients::Datagrams(_) | Clients::Streams(_) => CHANNEL_HEADER,
                 };
                 (self.server.addresses.clients, row.payload + header)
             }
@@ -185,27 +218,29 @@ impl Target {
     }
 
     fn keep_alive(&mut self) -> Result<()> {
-        self.session.as_mut().map_or(Ok(()), Session::keep_alive)
+        match &mut self.clients {
+            Clients::Bare(_) => Ok(()),
+            Clients::Datagrams(session) => session.keep_alive(),
+            Clients::Streams(session) => session.keep_alive(),
+        }
     }
 
-    fn clients(&self) -> &[UdpSocket] {
-        self.session
-            .as_ref()
-            .map_or(&self.bare_clients, Session::clients)
-    }
-
-    fn senders(&self, direction: Direction) -> &[UdpSocket] {
-        match direction {
-            Direction::ClientToPeer => self.clients(),
-            Direction::PeerToClient => &self.peers,
+    fn senders(&self, direction: Direction) -> Result<&[UdpSocket]> {
+        match (direction, &self.clients) {
+            (Direction::PeerToClient, _) => Ok(&self.peers),
+            (Direction::ClientToPeer, Clients::Bare(sockets)) => Ok(sockets),
+            (Direction::ClientToPeer, Clients::Datagrams(session)) => Ok(session.clients()),
+            (Direction::ClientToPeer, Clients::Streams(_)) => {
+                bail!("these clients send no datagrams")
+            }
         }
     }
 
     fn datagram(&self, row: &Row) -> Vec<u8> {
         let payload = vec![0x5a; row.payload];
-        match row.direction {
-            Direction::ClientToPeer if self.session.is_some() => channel_data(CHANNEL, &payload),
-            _ => payload,
+        match (row.direction, &self.clients) {
+            (Direction::PeerToClient, _) | (_, Clients::Bare(_)) => payload,
+            _ => channel_data(CHANNEL, &payload),
         }
     }
 }

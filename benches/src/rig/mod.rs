@@ -18,6 +18,7 @@ mod priority;
 pub mod process;
 pub mod raw;
 pub mod sink;
+pub mod steering;
 
 use std::fs::File;
 use std::net::Ipv4Addr;

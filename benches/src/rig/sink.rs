@@ -110,6 +110,66 @@ impl Drop for Unreached {
     }
 }
 
+/// Ends everything sent to one address beside connections that live on: what
+/// the device received and the IP layer did not.
+pub struct Beside {
+    unreached: Unreached,
+    delivered: Count,
+}
+
+impl Beside {
+    /// From now on everything sent to `address` ends at the device. The
+    /// calling thread is in the generator's namespace.
+    ///
+    /// # Errors
+    /// When a tool fails.
+    pub fn new(address: Ipv4Addr) -> Result<Self> {
+        Ok(Self {
+            unreached: Unreached::new(address)?,
+            delivered: delivered()?,
+        })
+    }
+}
+
+impl Sink for Beside {
+    fn read(&self, payload: u64) -> Result<Arrived> {
+        let (now, before) = (device()?, &self.unreached.before);
+        let delivered = delivered()?;
+        let others = delivered.frames - self.delivered.frames;
+        let bytes = delivered.bytes - self.delivered.bytes;
+        datagrams(
+            now.frames - before.frames - others,
+            now.bytes - before.bytes - bytes - others * ETHERNET,
+            ETHERNET + IPV4_UDP,
+            payload,
+        )
+    }
+}
+
+/// What the IP layer of this thread's namespace has received; bytes without
+/// Ethernet headers.
+fn delivered() -> Result<Count> {
+    Ok(Count {
+        frames: counter("snmp", "Ip", "InReceives")?,
+        bytes: counter("netstat", "IpExt", "InOctets")?,
+    })
+}
+
+/// One of the kernel's counters: a line of names, then a line of values.
+fn counter(file: &str, group: &str, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/thread-self/net/{file}"))?;
+    let mut lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(group)?.strip_prefix(':'));
+    let names = lines.next().unwrap_or_default();
+    let values = lines.next().unwrap_or_default();
+    names
+        .split_whitespace()
+        .zip(values.split_whitespace())
+        .find_map(|(found, value)| (found == name).then(|| value.parse().ok())?)
+        .with_context(|| format!("the kernel does not show {group} {name}"))
+}
+
 /// Ends and counts what is sent to one address, at the ingress hook.
 pub struct Filter;
 

@@ -6,18 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
-use super::message::{
-    ALLOCATE, CHANNEL_BIND, CHANNEL_NUMBER, LIFETIME, NONCE, REALM, REFRESH, REQUESTED_TRANSPORT,
-    Request, Response, TransactionId, USERNAME, XOR_PEER_ADDRESS, XOR_RELAYED_ADDRESS,
-};
-use super::{CHANNEL, LIFETIME_SECONDS, Session, Step, connected_sockets};
+use super::message::{Response, TransactionId, XOR_RELAYED_ADDRESS};
+use super::{CHALLENGES, Session, Step, connected_sockets};
 
 /// First retransmission; doubled each time (RFC 8489 §6.2.1).
 const RETRANSMIT_AFTER: Duration = Duration::from_millis(500);
 const ATTEMPTS: u32 = 6;
-/// A server that keeps saying 401 or 438 refuses the credentials.
-const CHALLENGES: u32 = 3;
-const UDP_PROTOCOL: [u8; 4] = [17, 0, 0, 0];
 
 struct Pending {
     flow: usize,
@@ -100,37 +94,9 @@ fn start(
 
 /// Writes and sends the request anew, as a new transaction.
 fn send(session: &mut Session, step: Step, pending: &mut Pending) -> Result<()> {
-    session.issued += 1;
-    let mut id = [0; 12];
-    id[..4].copy_from_slice(&session.seed.to_be_bytes()[..4]);
-    id[4..].copy_from_slice(&session.issued.to_be_bytes());
-    pending.id = id;
+    pending.id = session.access.transaction();
     let flow = &session.flows[pending.flow];
-    let method = match step {
-        Step::Allocate => ALLOCATE,
-        Step::Bind => CHANNEL_BIND,
-        Step::Release => REFRESH,
-    };
-    let mut request = Request::new(method, &id);
-    match step {
-        Step::Allocate => {
-            request.attribute(REQUESTED_TRANSPORT, &UDP_PROTOCOL);
-            request.attribute(LIFETIME, &LIFETIME_SECONDS.to_be_bytes());
-        }
-        Step::Bind => {
-            let [high, low] = CHANNEL.to_be_bytes();
-            request.attribute(CHANNEL_NUMBER, &[high, low, 0, 0]);
-            request.address(XOR_PEER_ADDRESS, flow.peer.context("no peer was set")?);
-        }
-        Step::Release => request.attribute(LIFETIME, &[0; 4]),
-    }
-    let authenticated = !flow.nonce.is_empty();
-    if authenticated {
-        request.attribute(USERNAME, session.credentials.username().as_bytes());
-        request.attribute(REALM, session.realm.as_bytes());
-        request.attribute(NONCE, &flow.nonce);
-    }
-    pending.bytes = request.finish(session.key.as_ref().filter(|_| authenticated));
+    pending.bytes = session.access.request(step, &pending.id, flow)?;
     pending.sent_at = Instant::now();
     pending.attempts = 1;
     transmit(session, pending)
@@ -208,7 +174,8 @@ fn receive(session: &mut Session, step: Step, pending: &mut Pending) -> Result<P
     match response.error_code() {
         Some(401 | 438) if pending.challenges < CHALLENGES => {
             pending.challenges += 1;
-            challenge(session, pending, &response)?;
+            let flow = &mut session.flows[pending.flow];
+            session.access.challenge(flow, &response)?;
             send(session, step, pending)?;
             Ok(Progress::Waiting)
         }
@@ -222,19 +189,4 @@ fn receive(session: &mut Session, step: Step, pending: &mut Pending) -> Result<P
             pending.flow
         ),
     }
-}
-
-fn challenge(session: &mut Session, pending: &Pending, response: &Response<'_>) -> Result<()> {
-    let nonce = response
-        .attribute(NONCE)
-        .context("a challenge without a nonce")?;
-    nonce.clone_into(&mut session.flows[pending.flow].nonce);
-    if let Some(realm) = response.attribute(REALM) {
-        let realm = std::str::from_utf8(realm).context("a realm that is not UTF-8")?;
-        if session.key.is_none() || session.realm != realm {
-            realm.clone_into(&mut session.realm);
-            session.key = Some(session.credentials.key(realm)?);
-        }
-    }
-    Ok(())
 }

@@ -1,18 +1,19 @@
-//! A TURN client that holds many allocations and keeps many requests in
-//! flight, over UDP, one socket per allocation.
+//! A TURN client that holds many allocations, one socket per allocation: over
+//! UDP with many requests in flight, over TCP and TLS in [`streams`].
 
+mod access;
 mod credentials;
 mod exchange;
 pub(crate) mod message;
+pub mod streams;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hmac::Hmac;
-use sha1::Sha1;
 
+use access::Access;
 pub use credentials::Credentials;
 pub use message::channel_data;
 use message::{BINDING, Request, Response};
@@ -29,6 +30,9 @@ const LIFETIME_SECONDS: u32 = 3600;
 /// Permissions live five minutes (RFC 8656 §9); channels are bound again well
 /// before.
 const REFRESH_AFTER: Duration = Duration::from_secs(120);
+
+/// A server that keeps saying 401 or 438 refuses the credentials.
+const CHALLENGES: u32 = 3;
 
 /// What to ask of the server for every allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +55,9 @@ struct Flow {
 
 /// Many allocations at one server.
 pub struct Session {
-    credentials: Credentials,
-    realm: String,
-    key: Option<Hmac<Sha1>>,
+    access: Access,
     clients: Vec<UdpSocket>,
     flows: Vec<Flow>,
-    seed: u64,
-    issued: u64,
     bound_at: Option<Instant>,
 }
 
@@ -78,13 +78,9 @@ impl Session {
         let clients = connected_sockets(locals, first_port, count, |_| server)?;
         let flows = clients.iter().map(|_| Flow::default()).collect();
         Ok(Self {
-            credentials,
-            realm: String::new(),
-            key: None,
+            access: Access::new(credentials)?,
             clients,
             flows,
-            seed: getrandom::u64().context("no randomness")?,
-            issued: 0,
             bound_at: None,
         })
     }
