@@ -34,8 +34,8 @@ bench-quick: ## the rows that decide, about six minutes (as root)
 	$(CARGO) build --release --bins
 	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- relay --quick
 
-bench-forward: ## rooms against plain copies and Janus, about ten minutes (as root)
-	./scripts/install-test-parts janus:janus
+bench-forward: ## rooms against plain copies and Janus, about six minutes (as root)
+	./scripts/install-test-parts janus:janus perf:linux-perf
 	$(CARGO) build --release --bins
 	$(CARGO) run --release -p forebay-benches --bin forebay-bench -- forward
 

@@ -54,6 +54,9 @@ pub struct Cell {
     pub loss: f64,
     /// Packets of one super-packet that left.
     pub per_frame: f64,
+    /// Times memory was taken from the C library per packet that left, beyond
+    /// what idling takes; where the kernel counts that.
+    pub allocations: Option<f64>,
     /// Half of the subscribers joined within this, milliseconds.
     pub join_p50_ms: f64,
     /// All but one in a hundred joined within this, milliseconds.
@@ -101,6 +104,7 @@ struct Contender {
     /// Packets per second that are offered.
     rate: f64,
     samples: Vec<Sample>,
+    allocations: Option<f64>,
 }
 
 const VIDEO: Stream = Stream {
@@ -182,6 +186,13 @@ fn row(options: &Options, layout: Layout, stream: Stream, bar: &ProgressBar) -> 
             }
         }
     }
+    for (forwarder, entry) in &mut field {
+        if let Ok(contender) = entry {
+            bar.set_message(format!("{layout}, {}: allocations", forwarder.name()));
+            // A kernel without such probes costs the column only.
+            contender.allocations = contender.target.allocations(contender.rate, LOAD).ok();
+        }
+    }
     let mut result = RowResult {
         layout,
         video: stream.video,
@@ -232,6 +243,7 @@ impl Contender {
             target,
             rate,
             samples: Vec::new(),
+            allocations: None,
         })
     }
 
@@ -259,6 +271,7 @@ impl Contender {
             bits_per_second: packets_per_second * stream.datagram as f64 * 8.0,
             loss: of(Sample::loss).max(0.0),
             per_frame: of(|sample| sample.arrived as f64 / sample.frames.max(1) as f64),
+            allocations: self.allocations,
             join_p50_ms: percentile(0.5).unwrap_or_default(),
             join_p99_ms: percentile(0.99).unwrap_or_default(),
             handshakes: target.handshakes,

@@ -104,11 +104,20 @@ fn details(rows: &[RowResult]) -> Table {
         "Mbit/s and core",
         "loss %",
         "packets/send",
+        "allocations/packet",
         "join p50 / p99 ms",
         "handshakes/s",
     ]);
     for row in rows {
         for cell in &row.cells {
+            // Plain copies are joined by nobody.
+            let joined = |figure: String| {
+                if cell.handshakes > 0.0 {
+                    figure
+                } else {
+                    "–".to_owned()
+                }
+            };
             table.lines.push(vec![
                 name(row).to_owned(),
                 row.layout.to_string(),
@@ -118,8 +127,10 @@ fn details(rows: &[RowResult]) -> Table {
                 format!("{:.0}", cell.bits_per_second / 1e6),
                 format!("{:.1}", cell.loss * 100.0),
                 format!("{:.1}", cell.per_frame),
-                format!("{:.0} / {:.0}", cell.join_p50_ms, cell.join_p99_ms),
-                format!("{:.0}", cell.handshakes),
+                cell.allocations
+                    .map_or_else(|| "–".to_owned(), |count| format!("{count:.3}")),
+                joined(format!("{:.0} / {:.0}", cell.join_p50_ms, cell.join_p99_ms)),
+                joined(format!("{:.0}", cell.handshakes)),
             ]);
         }
     }

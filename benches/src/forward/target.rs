@@ -17,12 +17,15 @@ use super::peer::{Identity, Peer, connect};
 use super::publisher::{Publisher, Stream};
 use crate::relay::target::Sample;
 use crate::rig::Addresses;
+use crate::rig::heap::Probes;
 use crate::rig::process::ServerProcess;
 use crate::rig::sink::Unreached;
 use crate::servers::{FIRST_PORT, bare};
 
 /// Connections that come up at once.
 const IN_FLIGHT: usize = 64;
+/// A round has ended, queues included, so long after its load.
+const SETTLED: Duration = Duration::from_secs(1);
 const JOINING: Duration = Duration::from_secs(60);
 
 /// Which server.
@@ -265,6 +268,24 @@ impl Target {
             cpu_ns,
             seconds: elapsed.as_secs_f64().max(cpu_ns as f64 / 1e9),
         })
+    }
+
+    /// How often the server takes memory per packet that leaves, in a round of
+    /// its own, beyond what it takes in as long a time without load.
+    ///
+    /// # Errors
+    /// As [`Target::round`]; also when the kernel does not count that.
+    pub fn allocations(&mut self, rate: f64, duration: Duration) -> Result<f64> {
+        let pid = self.process().id();
+        let probes = Probes::install(pid)?;
+        let time = duration + SETTLED;
+        let idle = probes.count(pid, time)?;
+        self.keep_alive()?;
+        let idle = idle.finish()?;
+        let counting = probes.count(pid, time)?;
+        let sample = self.round(rate, duration)?;
+        let taken = counting.finish()?.saturating_sub(idle);
+        Ok(taken as f64 / sample.arrived.max(1) as f64)
     }
 
     /// Checks of every connection: consent.

@@ -14,6 +14,7 @@
 
 pub mod cleanup;
 pub mod command;
+pub mod heap;
 mod priority;
 pub mod process;
 pub mod raw;
