@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use forebay_media::{Change, Path, Progress, Refusal, Report, SessionKey};
 use forebay_turn::{
-    Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server, SocketId, Surveyed,
+    AuthFailures, Credentials, FiveTuple, OfferedRelay, PeerPolicy, RelaysHeld, Seeds, Server,
+    SocketId, Surveyed,
 };
 use forebay_wire::clock::{Instant, Now};
 
@@ -294,6 +295,11 @@ impl Shard {
     /// Ports reserved and not yet claimed.
     pub fn reservations(&self) -> usize {
         self.server.reservations()
+    }
+
+    /// Requests that were refused for their credentials.
+    pub fn auth_failures(&self) -> &AuthFailures {
+        self.server.auth_failures()
     }
 
     /// Replaces who may allocate.

@@ -3,7 +3,7 @@
 use forebay_wire::NoRoom;
 use forebay_wire::stun::{AttributeType, Builder, Class, ErrorCode, Message};
 
-use crate::auth::Key;
+use crate::auth::Authenticated;
 
 /// What answers have in common. Realm and software are short enough for
 /// every answer to fit [`Server::MAX_ANSWER`](crate::Server::MAX_ANSWER).
@@ -15,13 +15,13 @@ pub(crate) struct Style {
 
 impl Style {
     /// An answer to an authentic request: `fill` adds its attributes, then
-    /// SOFTWARE, MESSAGE-INTEGRITY and FINGERPRINT follow.
+    /// SOFTWARE, the integrity attribute of the request and FINGERPRINT follow.
     pub(crate) fn authenticated(
         &self,
         out: &mut [u8],
         message: &Message<'_>,
         class: Class,
-        key: &Key,
+        from: &Authenticated<'_>,
         fill: impl FnOnce(&mut Builder<'_>) -> Result<(), NoRoom>,
     ) -> Result<usize, NoRoom> {
         let mut answer = Builder::new(out, class, message.method(), message.transaction_id())?;
@@ -29,8 +29,7 @@ impl Style {
         if let Some(software) = &self.software {
             answer.push(AttributeType::SOFTWARE, software.as_bytes())?;
         }
-        let mac = key.mac(&answer.integrity_input());
-        answer.push_integrity(&mac)?;
+        from.seal(&mut answer)?;
         self.finish(answer)
     }
 

@@ -17,6 +17,12 @@ pub struct Config {
     pub software: Option<String>,
     /// Whether answers carry FINGERPRINT.
     pub fingerprint: bool,
+    /// How keys may be made from passwords, in order of preference; what is
+    /// offered beyond MD5 is listed in every challenge (RFC 8489 §14.11). Empty
+    /// is MD5 alone.
+    pub algorithms: Vec<PasswordAlgorithm>,
+    /// What becomes of an allocation whose REST username has expired.
+    pub expiry: Expiry,
     /// How long things live.
     pub lifetimes: Lifetimes,
     /// How large the tables are.
@@ -41,6 +47,26 @@ pub struct Config {
     /// Whether datagrams to peers can be sent with DF; if not, DONT-FRAGMENT
     /// is an attribute we do not know (RFC 8656 §7.2).
     pub dont_fragment: bool,
+}
+
+/// How a user's key is made from the password (RFC 8489 §18.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasswordAlgorithm {
+    /// The only one that clients of RFC 5389 know.
+    Md5,
+    /// SHA-256.
+    Sha256,
+}
+
+/// What the expiry of a REST username ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expiry {
+    /// New allocations; one that lives may be refreshed and used on.
+    #[default]
+    Lenient,
+    /// Refreshes, permissions and channels too: a live allocation ends with
+    /// the lifetime it was last given.
+    Strict,
 }
 
 /// Lifetimes; the defaults are RFC 8656's.

@@ -24,10 +24,11 @@ mod tables;
 mod tickets;
 mod verdict;
 
+pub use auth::AuthFailures;
 pub use command::{Command, Deletion, Surveyed, Usage};
 pub use config::{
-    BandwidthLimits, Capacity, Config, Credentials, EventRate, Lifetimes, NewPeers, PrefixBudget,
-    Quota, Secret, Seeds, User,
+    BandwidthLimits, Capacity, Config, Credentials, EventRate, Expiry, Lifetimes, NewPeers,
+    PasswordAlgorithm, PrefixBudget, Quota, Secret, Seeds, User,
 };
 pub use icmp::Untold;
 pub use ids::{

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use forebay_wire::clock::Now;
 
 use crate::answer::Style;
-use crate::auth::Authenticator;
+use crate::auth::{AuthFailures, Authenticator};
 use crate::bandwidth::Bandwidth;
 use crate::command::{Command, Deletion, Surveyed, Usage};
 use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
@@ -68,11 +68,13 @@ pub enum Outcome {
 ///   neither the policy's relays nor any offer so far was of that family.
 ///
 /// # Authentication
-/// Long-term credentials with SHA-1 (RFC 8489 §9.2). Once an allocation is
-/// made, its user's requests are checked against the key it was made with:
-/// neither a withdrawn secret nor a REST username whose expiry has passed ends
-/// it, so a call is not cut off halfway; a new allocation needs a current
-/// credential.
+/// Long-term credentials (RFC 8489 §9.2) with the password algorithms of
+/// [`Config::algorithms`], USERNAME or USERHASH, and whichever integrity
+/// attribute the client prefers; clients of RFC 5389 need know none of it.
+/// Once an allocation is made, its user's requests are checked against the key
+/// it was made with: a withdrawn secret does not end it, nor, where expiry is
+/// lenient, does a REST username whose expiry has passed, so a call is not cut
+/// off halfway; a new allocation needs a current credential.
 pub struct Server {
     pub(crate) tables: Tables,
     pub(crate) reservations: Reservations,
@@ -165,6 +167,11 @@ impl Server {
     /// Replaces who may allocate; live allocations keep their key.
     pub fn set_credentials(&mut self, credentials: &Credentials) {
         self.auth.set_credentials(credentials);
+    }
+
+    /// Requests that were refused for their credentials.
+    pub fn auth_failures(&self) -> &AuthFailures {
+        self.auth.failures()
     }
 
     /// Replaces the peer policy and drops the permissions and channels that it

@@ -25,6 +25,9 @@ fn stays_inside(datagram: &[u8], message: &Message<'_>) {
         message.nonce(),
         message.software(),
         message.data(),
+        message.userhash().map(<[u8; 32]>::as_slice),
+        message.password_algorithm(),
+        message.password_algorithms(),
         message.reservation_token().map(<[u8; 8]>::as_slice),
         message.error_code().map(|(_, reason)| reason),
     ];
@@ -33,6 +36,12 @@ fn stays_inside(datagram: &[u8], message: &Message<'_>) {
         assert!(inside(integrity.input.body) && inside(integrity.mac));
         let covered = u16::from_be_bytes([integrity.input.header[2], integrity.input.header[3]]);
         assert_eq!(usize::from(covered), integrity.input.body.len() + 24);
+    }
+    if let Some(integrity) = message.integrity_sha256() {
+        assert!(inside(integrity.input.body) && inside(integrity.mac));
+        let covered = u16::from_be_bytes([integrity.input.header[2], integrity.input.header[3]]);
+        let attribute = 4 + integrity.mac.len();
+        assert_eq!(usize::from(covered), integrity.input.body.len() + attribute);
     }
     assert_eq!(
         message.xor_peer_addresses().next().is_some(),

@@ -6,7 +6,7 @@ use forebay_turn::{Credentials, Secret, User};
 use forebay_wire::clock::UnixSeconds;
 
 use crate::random::Random;
-use crate::stun::hmac_sha1;
+use crate::stun::{hmac_sha1, userhash};
 
 /// What a client authenticates with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +75,14 @@ impl Accounts {
         Account { username, password }
     }
 
+    /// The static user of this USERHASH.
+    pub(crate) fn hashed(&self, hash: &[u8], realm: &str) -> Option<&[u8]> {
+        self.users
+            .iter()
+            .map(|user| user.username.as_bytes())
+            .find(|username| userhash(username, realm) == hash)
+    }
+
     /// Every password that authenticates this username now.
     pub(crate) fn passwords(&self, username: &[u8], unix: u64) -> Vec<String> {
         let mut passwords: Vec<String> = Vec::new();
@@ -84,10 +92,7 @@ impl Accounts {
                 .filter(|user| user.username.as_bytes() == username)
                 .map(|user| user.password.clone()),
         );
-        let expiry = str::from_utf8(username)
-            .ok()
-            .and_then(|name| name.split(':').next()?.parse::<u64>().ok());
-        if expiry.is_some_and(|expiry| expiry > unix) {
+        if expiry(username).is_some_and(|expiry| expiry > unix) {
             let live = self
                 .secrets
                 .iter()
@@ -117,6 +122,12 @@ impl Accounts {
             not_after,
         });
     }
+}
+
+/// When a REST username expires; static users have no such names here.
+pub(crate) fn expiry(username: &[u8]) -> Option<u64> {
+    let name = str::from_utf8(username).ok()?;
+    name.split(':').next()?.parse().ok()
 }
 
 /// The part of a username quotas count by: what follows a REST expiry.

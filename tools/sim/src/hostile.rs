@@ -8,7 +8,9 @@ use crate::accounts::Accounts;
 use crate::addresses::{Plan, v4, v6};
 use crate::network::Packet;
 use crate::random::Random;
-use crate::stun::{Class, Message, Writer, attribute, channel_data, long_term_key, method};
+use crate::stun::{
+    Class, Message, Writer, algorithm, attribute, channel_data, long_term_key, method,
+};
 
 /// An attacker who sees the datagrams that clients send.
 #[derive(Default)]
@@ -157,6 +159,7 @@ fn with_stolen_nonce(
     let account = accounts.issue(unix, 600, random);
     let username = account.username.as_bytes();
     let key = long_term_key(
+        algorithm::MD5,
         username,
         &String::from_utf8_lossy(realm),
         account.password.as_bytes(),

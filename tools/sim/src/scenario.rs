@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use forebay_turn::{
-    BandwidthLimits, Capacity, Config, Lifetimes, NewPeers, PrefixBudget, Quota, Shared, SocketId,
+    BandwidthLimits, Capacity, Config, Expiry, Lifetimes, NewPeers, PasswordAlgorithm,
+    PrefixBudget, Quota, Shared, SocketId,
 };
 
 use crate::accounts::Accounts;
@@ -68,6 +69,16 @@ impl Scenario {
                     .to_string(),
                 software: random.percent(50.0).then(|| "Forebay".into()),
                 fingerprint: random.percent(50.0),
+                algorithms: match random.weighted(&[(6, 0), (3, 1), (1, 2)]) {
+                    0 => vec![PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5],
+                    1 => vec![PasswordAlgorithm::Md5],
+                    _ => vec![PasswordAlgorithm::Sha256],
+                },
+                expiry: if random.percent(30.0) {
+                    Expiry::Strict
+                } else {
+                    Expiry::Lenient
+                },
                 lifetimes: if short {
                     short_lifetimes(random)
                 } else {

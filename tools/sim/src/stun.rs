@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
+use sha2::Sha256;
 
 const COOKIE: u32 = 0x2112_A442;
 
@@ -51,18 +52,46 @@ pub(crate) mod attribute {
     pub(crate) const REQUESTED_TRANSPORT: u16 = 0x0019;
     pub(crate) const DONT_FRAGMENT: u16 = 0x001A;
     pub(crate) const MESSAGE_INTEGRITY_SHA256: u16 = 0x001C;
+    pub(crate) const PASSWORD_ALGORITHM: u16 = 0x001D;
+    pub(crate) const USERHASH: u16 = 0x001E;
     pub(crate) const XOR_MAPPED_ADDRESS: u16 = 0x0020;
     pub(crate) const RESERVATION_TOKEN: u16 = 0x0022;
+    pub(crate) const PASSWORD_ALGORITHMS: u16 = 0x8002;
     pub(crate) const FINGERPRINT: u16 = 0x8028;
 }
 
+/// How a key is made (RFC 8489 §18.5), as PASSWORD-ALGORITHM names it.
+pub(crate) mod algorithm {
+    pub(crate) const MD5: [u8; 4] = [0, 1, 0, 0];
+    pub(crate) const SHA256: [u8; 4] = [0, 2, 0, 0];
+}
+
 /// The key of the long-term credential mechanism (RFC 8489 §9.2.2).
-pub(crate) fn long_term_key(username: &[u8], realm: &str, password: &[u8]) -> [u8; 16] {
-    let mut hash = Md5::new();
-    for part in [username, b":", realm.as_bytes(), b":", password] {
-        hash.update(part);
+pub(crate) fn long_term_key(
+    algorithm: [u8; 4],
+    username: &[u8],
+    realm: &str,
+    password: &[u8],
+) -> Vec<u8> {
+    let text = [username, b":", realm.as_bytes(), b":", password].concat();
+    match algorithm {
+        algorithm::SHA256 => Sha256::digest(text).to_vec(),
+        _ => Md5::digest(text).to_vec(),
     }
-    hash.finalize().into()
+}
+
+/// The value of USERHASH (RFC 8489 §14.4).
+pub(crate) fn userhash(username: &[u8], realm: &str) -> [u8; 32] {
+    Sha256::digest([username, b":", realm.as_bytes()].concat()).into()
+}
+
+fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| unreachable!("HMAC takes any key"));
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
 }
 
 pub(crate) fn hmac_sha1(key: &[u8], parts: &[&[u8]]) -> [u8; 20] {
@@ -121,6 +150,13 @@ impl Writer {
         self.set_length(24);
         let tag = hmac_sha1(key, &[&self.0]);
         self.with(attribute::MESSAGE_INTEGRITY, &tag)
+    }
+
+    /// Appends MESSAGE-INTEGRITY-SHA256 (RFC 8489 §14.6).
+    pub(crate) fn with_integrity_sha256(mut self, key: &[u8]) -> Self {
+        self.set_length(36);
+        let tag = hmac_sha256(key, &[&self.0]);
+        self.with(attribute::MESSAGE_INTEGRITY_SHA256, &tag)
     }
 
     /// Appends FINGERPRINT (RFC 8489 §14.7).
@@ -239,14 +275,23 @@ impl Message {
         self.integrity_at().is_some()
     }
 
-    /// Whether MESSAGE-INTEGRITY is there and made with this key.
+    /// Whether the integrity attribute that decides was made with this key.
     pub(crate) fn is_from(&self, key: &[u8]) -> bool {
-        let Some((at, tag)) = self.integrity_at() else {
+        let Some((kind, at, tag)) = self.integrity_at() else {
             return false;
         };
         let mut header = self.bytes[..20].to_vec();
-        header[2..4].copy_from_slice(&((at - 20 + 24) as u16).to_be_bytes());
-        hmac_sha1(key, &[&header, &self.bytes[20..at]]) == tag
+        header[2..4].copy_from_slice(&((at - 20 + 4 + tag.len()) as u16).to_be_bytes());
+        let parts: [&[u8]; 2] = [&header, &self.bytes[20..at]];
+        match kind {
+            attribute::MESSAGE_INTEGRITY => hmac_sha1(key, &parts) == tag,
+            _ => hmac_sha256(key, &parts) == tag,
+        }
+    }
+
+    /// Which integrity attribute decides.
+    pub(crate) fn integrity_kind(&self) -> Option<u16> {
+        self.integrity_at().map(|(kind, ..)| kind)
     }
 
     /// Whether it is a request whose integrity attributes have a right length
@@ -279,18 +324,22 @@ impl Message {
         Some(value.as_slice() == right.to_be_bytes())
     }
 
-    /// MESSAGE-INTEGRITY, unless MESSAGE-INTEGRITY-SHA256 stands before it.
-    fn integrity_at(&self) -> Option<(usize, &[u8])> {
-        let seals = [
-            attribute::MESSAGE_INTEGRITY,
-            attribute::MESSAGE_INTEGRITY_SHA256,
-        ];
-        let seal = self
+    /// The first integrity attribute, or the other right behind it when that
+    /// is MESSAGE-INTEGRITY-SHA256 (RFC 8489 §9.2.4).
+    fn integrity_at(&self) -> Option<(u16, usize, &[u8])> {
+        let is_seal = |kind: u16| {
+            kind == attribute::MESSAGE_INTEGRITY || kind == attribute::MESSAGE_INTEGRITY_SHA256
+        };
+        let first = self
             .attributes
             .iter()
-            .find(|(kind, ..)| seals.contains(kind));
-        seal.filter(|(kind, ..)| *kind == attribute::MESSAGE_INTEGRITY)
-            .map(|(_, at, value)| (*at, value.as_slice()))
+            .position(|(kind, ..)| is_seal(*kind))?;
+        let second = self
+            .attributes
+            .get(first + 1)
+            .filter(|(kind, ..)| *kind == attribute::MESSAGE_INTEGRITY_SHA256);
+        let (kind, at, value) = second.unwrap_or(&self.attributes[first]);
+        Some((*kind, *at, value.as_slice()))
     }
 
     fn unxor(&self, value: &[u8]) -> Option<SocketAddr> {

@@ -62,6 +62,8 @@ pub fn config() -> ShardConfig {
             realm: "example.org".into(),
             software: None,
             fingerprint: false,
+            algorithms: Vec::new(),
+            expiry: Default::default(),
             lifetimes: Lifetimes::default(),
             capacity: Capacity {
                 allocations: 1024,

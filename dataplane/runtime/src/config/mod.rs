@@ -23,7 +23,7 @@ pub use settings::{
     Auth, Control, Cores, External, ExternalMedia, Lifetimes, Limits, Listen, Log, Media, Metrics,
     Peers, ProxyProtocol, Relay, SecretFile, Settings, Sockets, Tls, Usage,
 };
-pub use values::{LogFormat, Moment, Network, PortRange};
+pub use values::{Algorithm, Expiry, LogFormat, Moment, Network, PortRange};
 
 /// Which of the two processes a configuration is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::section::{Key, Section, section};
-use super::values::{LogFormat, Moment, Network, PortRange};
+use super::values::{Algorithm, Expiry, LogFormat, Moment, Network, PortRange};
 
 section! {
     /// The whole file.
@@ -174,6 +174,16 @@ section! {
         /// secrets. Same rules for the file. Reloaded on SIGHUP.
         #[serde(skip_serializing_if = "Option::is_none")]
         users_file: Option<PathBuf> = None, example "\"/etc/forebay/users\"";
+        /// What becomes of an allocation whose REST username has expired:
+        /// "lenient" lets it be refreshed and used on, so that no call is cut
+        /// off; "strict" refuses its refreshes, permissions and channels, so
+        /// that it ends with the lifetime it was last given.
+        expiry: Expiry = Expiry::Lenient;
+        /// Password algorithms in order of preference: "sha256" (RFC 8489),
+        /// which is offered to every client, and "md5", the only one that
+        /// browsers know. Without "md5" they are refused; with it alone nothing
+        /// is offered and challenges are 28 bytes shorter.
+        algorithms: Vec<Algorithm> = vec![Algorithm::Sha256, Algorithm::Md5];
         /// SOFTWARE attribute of authenticated answers; empty leaves it out.
         software: String = "Forebay".to_owned();
         /// Whether answers carry FINGERPRINT.

@@ -71,6 +71,15 @@ fn identity(settings: &Settings, role: Role, found: &mut Vec<(&'static str, Stri
     if settings.auth.software.len() > 64 {
         found.push(("auth.software", "must have at most 64 bytes".to_owned()));
     }
+    let algorithms = &settings.auth.algorithms;
+    if algorithms.is_empty()
+        || (1..algorithms.len()).any(|at| algorithms[..at].contains(&algorithms[at]))
+    {
+        found.push((
+            "auth.algorithms",
+            "names \"sha256\", \"md5\" or both, each once".to_owned(),
+        ));
+    }
     let mut ids = HashSet::new();
     for secret in &settings.auth.secrets {
         if secret.id.is_empty() || secret.id.len() > 64 || secret.id.chars().any(char::is_control) {

@@ -131,6 +131,27 @@ impl fmt::Display for Moment {
 
 as_string!(Moment);
 
+/// A password algorithm of RFC 8489.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// SHA-256.
+    Sha256,
+    /// What clients of RFC 5389 know.
+    Md5,
+}
+
+/// What the expiry of a REST username ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expiry {
+    /// New allocations.
+    #[default]
+    Lenient,
+    /// Live ones too.
+    Strict,
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

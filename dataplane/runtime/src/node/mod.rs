@@ -1,5 +1,6 @@
 //! From settings to running workers, and what can be asked of them all.
 
+mod credentials;
 mod host;
 mod media;
 mod plan;
@@ -436,6 +437,7 @@ impl Node {
                         }
                     }
                     _ => {
+                        credentials::tell(&report);
                         self.survey.note(&report);
                         self.registry.apply(index, report, &mut on_change);
                     }

@@ -4,13 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use forebay_turn::{
-    BandwidthLimits, Capacity, Config, EventRate, Lifetimes, MediaMapping, NewPeers, PeerPolicy,
-    PrefixBudget, Quota, RelayMapping, Shared, SocketId,
+    BandwidthLimits, Capacity, Config, EventRate, Lifetimes, MediaMapping, NewPeers,
+    PasswordAlgorithm, PeerPolicy, PrefixBudget, Quota, RelayMapping, Shared, SocketId,
 };
 use ipnet::IpNet;
 
 use super::host::Host;
-use crate::config::{Peers, Settings};
+use crate::config::{Algorithm, Expiry, Peers, Settings};
 use crate::streams::ClientTransport;
 use crate::worker::media_sockets::port_of;
 
@@ -429,6 +429,19 @@ fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: u
         realm: settings.realm.clone(),
         software: (!software.is_empty()).then(|| software.clone()),
         fingerprint: settings.auth.fingerprint,
+        algorithms: settings
+            .auth
+            .algorithms
+            .iter()
+            .map(|algorithm| match algorithm {
+                Algorithm::Sha256 => PasswordAlgorithm::Sha256,
+                Algorithm::Md5 => PasswordAlgorithm::Md5,
+            })
+            .collect(),
+        expiry: match settings.auth.expiry {
+            Expiry::Lenient => forebay_turn::Expiry::Lenient,
+            Expiry::Strict => forebay_turn::Expiry::Strict,
+        },
         lifetimes: Lifetimes {
             default_allocation: settings.lifetimes.allocation,
             max_allocation: settings.lifetimes.allocation_max,

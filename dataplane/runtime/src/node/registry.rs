@@ -154,7 +154,10 @@ impl Registry {
                     }
                 }
             }
-            WorkerReport::Media(_) | WorkerReport::Quality(_) | WorkerReport::Refused { .. } => {}
+            WorkerReport::RefusedCredentials { .. }
+            | WorkerReport::Media(_)
+            | WorkerReport::Quality(_)
+            | WorkerReport::Refused { .. } => {}
         }
     }
 

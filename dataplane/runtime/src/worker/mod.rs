@@ -192,6 +192,14 @@ pub enum WorkerReport {
         /// Whether every slot was looked at now.
         last: bool,
     },
+    /// Credentials whose password was right were refused since this was last
+    /// told.
+    RefusedCredentials {
+        /// The username had expired.
+        expired: Option<RefusedCredential>,
+        /// It expires further ahead than is accepted.
+        too_far_ahead: Option<RefusedCredential>,
+    },
     /// Something happened to media.
     Media(Event),
     /// One line of quality.
@@ -203,6 +211,17 @@ pub enum WorkerReport {
         /// Why.
         why: Refusal,
     },
+}
+
+/// The latest of some credentials that were refused for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefusedCredential {
+    /// Who sent it.
+    pub client: SocketAddr,
+    /// How long ago its username had expired, or how far ahead it does.
+    pub seconds: u64,
+    /// How many there were, this one included.
+    pub requests: u64,
 }
 
 impl WorkerReport {

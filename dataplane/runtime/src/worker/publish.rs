@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use forebay_engine::{Counters, DropReason};
 use forebay_ipc::stats::Stat;
 use forebay_sys::Errno;
+use forebay_turn::{AuthFailures, ClientAddr};
 
-use super::StatsPage;
+use super::{RefusedCredential, StatsPage, WorkerReport};
 use crate::streams::End;
 
 /// What the worker itself counts; everything only rises.
@@ -23,6 +24,8 @@ pub(super) struct Counts {
     pub(super) batches: u64,
     pub(super) reports_lost: u64,
     pub(super) media_refused: u64,
+    /// What was told of credentials.
+    pub(super) auth: AuthFailures,
 }
 
 /// What connections add to that.
@@ -79,6 +82,41 @@ impl Counts {
             _ => &mut self.other,
         };
         *count += datagrams;
+    }
+}
+
+impl Counts {
+    /// Writes how many credentials were refused, and tells of those that are
+    /// no guess: somebody's clock is wrong, or an application hands out
+    /// credentials for too short or too long a time.
+    pub(super) fn refused_credentials(
+        &mut self,
+        page: &StatsPage,
+        failures: &AuthFailures,
+    ) -> Option<WorkerReport> {
+        let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
+        put(Stat::AuthFailuresWrong, failures.wrong);
+        put(Stat::AuthFailuresExpired, failures.expired);
+        put(Stat::AuthFailuresTooFarAhead, failures.too_far_ahead);
+        let told = std::mem::replace(&mut self.auth, *failures);
+        let news = |before: u64, now: u64, last: Option<(ClientAddr, u64)>| {
+            last.filter(|_| now > before)
+                .map(|(client, seconds)| RefusedCredential {
+                    client: client.0,
+                    seconds,
+                    requests: now - before,
+                })
+        };
+        let expired = news(told.expired, failures.expired, failures.last_expired);
+        let too_far_ahead = news(
+            told.too_far_ahead,
+            failures.too_far_ahead,
+            failures.last_too_far_ahead,
+        );
+        (expired.is_some() || too_far_ahead.is_some()).then_some(WorkerReport::RefusedCredentials {
+            expired,
+            too_far_ahead,
+        })
     }
 }
 

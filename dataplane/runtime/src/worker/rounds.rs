@@ -564,6 +564,11 @@ impl Worker {
             &self.state.counts,
             &gauges,
         );
+        let failures = *self.shard.auth_failures();
+        let counts = &mut self.state.counts;
+        if let Some(refused) = counts.refused_credentials(&self.control.page, &failures) {
+            self.tell(refused);
+        }
         publish_streams(
             &self.control.page,
             &self.streams.counts,

@@ -95,6 +95,8 @@ pub fn turn(allocations: u32) -> Config {
         realm: REALM.into(),
         software: None,
         fingerprint: false,
+        algorithms: Vec::new(),
+        expiry: Default::default(),
         lifetimes: Lifetimes::default(),
         capacity: Capacity {
             allocations,

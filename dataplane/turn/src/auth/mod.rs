@@ -1,43 +1,51 @@
-//! The long-term credential mechanism (RFC 8489 §9.2) with SHA-1.
+//! The long-term credential mechanism (RFC 8489 §9.2).
 
 mod credentials;
+mod failures;
 mod key;
 mod nonce;
+mod offer;
 
 pub(crate) use credentials::UserTag;
+pub use failures::AuthFailures;
 pub(crate) use key::Key;
 
-use forebay_wire::clock::Now;
-use forebay_wire::stun::{ErrorCode, Message};
+use forebay_wire::NoRoom;
+use forebay_wire::clock::{Now, UnixSeconds};
+use forebay_wire::stun::{AttributeType, Builder, ErrorCode, Message, Method};
 
-use crate::config::{Config, Credentials, Seeds};
+use crate::config::{Config, Credentials, Expiry, Seeds};
 use crate::ids::ClientAddr;
 use crate::prefix_budget::PrefixBudgets;
 use crate::tables::Keyed;
 
-use credentials::Book;
-use nonce::{Nonce, Nonces};
+use credentials::{Book, Verified, Who};
+use failures::Failure;
+use key::{Seal, SealKind};
+use nonce::{Features, Nonce, Nonces};
+use offer::{Choice, Offer};
 
 /// Checks requests.
 pub(crate) struct Authenticator {
     nonces: Nonces,
+    offer: Offer,
     book: Book,
     budgets: PrefixBudgets,
+    expiry: Expiry,
+    failures: AuthFailures,
 }
 
-/// A request whose MESSAGE-INTEGRITY holds and whose nonce is fresh. Cannot be
-/// made elsewhere, so whatever asks for one cannot be reached without.
+/// A request whose integrity holds and whose nonce is fresh. Cannot be made
+/// elsewhere, so whatever asks for one cannot be reached without.
 pub(crate) struct Authenticated<'m> {
-    username: &'m [u8],
+    who: Who<'m>,
     user: UserTag,
     key: Key,
+    until: Option<UnixSeconds>,
+    seal: SealKind,
 }
 
-impl<'m> Authenticated<'m> {
-    pub(crate) fn username(&self) -> &'m [u8] {
-        self.username
-    }
-
+impl Authenticated<'_> {
     pub(crate) fn user(&self) -> UserTag {
         self.user
     }
@@ -45,12 +53,22 @@ impl<'m> Authenticated<'m> {
     pub(crate) fn key(&self) -> &Key {
         &self.key
     }
+
+    /// When its username expires.
+    pub(crate) fn until(&self) -> Option<UnixSeconds> {
+        self.until
+    }
+
+    /// Seals an answer with the integrity attribute the request had.
+    pub(crate) fn seal(&self, answer: &mut Builder<'_>) -> Result<(), NoRoom> {
+        self.seal.push(&self.key, answer)
+    }
 }
 
 /// A request that is not authentic.
 pub(crate) enum Rejected {
     /// Answer with this code, paid for from the prefix's budget; for all but
-    /// 400 with realm and nonce.
+    /// 400 with a challenge.
     Answer(ErrorCode),
     /// The budget is spent.
     OverBudget,
@@ -60,6 +78,7 @@ pub(crate) enum Rejected {
 pub(crate) struct Known<'k> {
     pub(crate) user: UserTag,
     pub(crate) key: &'k Key,
+    pub(crate) until: Option<UnixSeconds>,
 }
 
 impl Authenticator {
@@ -68,8 +87,11 @@ impl Authenticator {
         let tag_key = seeds.nonce_key.map(|byte| byte ^ 0x5C);
         Self {
             nonces: Nonces::new(seeds.nonce_key, config.lifetimes.nonce),
+            offer: Offer::new(&config.algorithms),
             book: Book::new(&config.realm, tag_key, seeds.hash_key),
             budgets: PrefixBudgets::new(config.unauthenticated, keyed),
+            expiry: config.expiry,
+            failures: AuthFailures::default(),
         }
     }
 
@@ -77,23 +99,46 @@ impl Authenticator {
         self.book.replace(credentials);
     }
 
+    pub(crate) fn failures(&self) -> &AuthFailures {
+        &self.failures
+    }
+
     /// Pays for one answer to an address that has not proven anything.
     pub(crate) fn pay(&mut self, now: Now, client: ClientAddr) -> bool {
         self.budgets.take(now.instant, client)
     }
 
-    pub(crate) fn challenge_nonce(&self, now: Now, client: ClientAddr) -> [u8; nonce::LEN] {
-        self.nonces.make(now.unix, client)
+    /// Adds NONCE and what it announces. Hashes instead of usernames are asked
+    /// for where every user can be found by one.
+    pub(crate) fn challenge(
+        &self,
+        now: Now,
+        client: ClientAddr,
+        answer: &mut Builder<'_>,
+    ) -> Result<(), NoRoom> {
+        let mut features = self.offer.features();
+        if features != Features::NONE && self.book.knows_every_user() {
+            features = features.with(Features::USERNAME_ANONYMITY);
+        }
+        let nonce = self.nonces.make(now.unix, features, client);
+        answer.push(AttributeType::NONCE, nonce.as_bytes())?;
+        self.offer.push(answer)
     }
 
-    /// Whom a username's allocations are counted to.
-    pub(crate) fn account(&self, username: &[u8]) -> UserTag {
-        self.book.account(username)
+    /// Whom a user's allocations are counted to.
+    pub(crate) fn account(&self, from: &Authenticated<'_>) -> UserTag {
+        self.book.account(from.who)
+    }
+
+    /// The username; `None` where it is known by its hash alone, as that of a
+    /// REST user may be who has an allocation.
+    pub(crate) fn username<'a>(&'a self, from: &'a Authenticated<'_>) -> Option<&'a [u8]> {
+        self.book.name(from.who)
     }
 
     /// The checks of RFC 8489 §9.2.4 in its order. `known` is tried before the
     /// credentials: who made an allocation keeps it when the secret is
-    /// withdrawn or the username's expiry passes.
+    /// withdrawn and, where expiry is lenient, when the username's passes.
     pub(crate) fn check<'m>(
         &mut self,
         now: Now,
@@ -101,12 +146,15 @@ impl Authenticator {
         message: &Message<'m>,
         known: Option<Known<'_>>,
     ) -> Result<Authenticated<'m>, Rejected> {
-        let Some(integrity) = message.integrity() else {
+        let Some(seal) = Seal::of(message) else {
             return Err(self.reject(now, client, ErrorCode::UNAUTHENTICATED));
         };
-        let (Some(username), Some(_), Some(nonce)) =
-            (message.username(), message.realm(), message.nonce())
-        else {
+        let who = match (message.username(), message.userhash()) {
+            (Some(name), None) => Some(Who::Name(name)),
+            (None, Some(hash)) => Some(Who::Hash(hash)),
+            _ => None,
+        };
+        let (Some(who), Some(_), Some(nonce)) = (who, message.realm(), message.nonce()) else {
             return Err(self.reject(now, client, ErrorCode::BAD_REQUEST));
         };
         let nonce = self.nonces.check(now.unix, client, nonce);
@@ -115,26 +163,71 @@ impl Authenticator {
         if nonce == Nonce::Foreign && !self.pay(now, client) {
             return Err(Rejected::OverBudget);
         }
-        let user = self.book.tag(username);
-        let key = match known.filter(|known| known.user == user && known.key.verifies(&integrity)) {
-            Some(known) => Some(known.key.clone()),
+        let proven = known.as_ref().map(|known| known.key.algorithm());
+        let algorithm = match (self.offer.choice(message, proven), nonce) {
+            (Choice::Use(algorithm), _) => algorithm,
+            // Which list came with it nobody can tell.
+            (Choice::BidDown, Nonce::Foreign) => {
+                return Err(Rejected::Answer(ErrorCode::STALE_NONCE));
+            }
+            (Choice::BidDown, _) => {
+                return Err(self.reject(now, client, ErrorCode::BAD_REQUEST));
+            }
+            (Choice::Unsupported, Nonce::Foreign) => {
+                return Err(Rejected::Answer(ErrorCode::UNAUTHENTICATED));
+            }
+            (Choice::Unsupported, _) => {
+                return Err(self.reject(now, client, ErrorCode::UNAUTHENTICATED));
+            }
+        };
+        let user = self.book.tag(&self.book.userhash(who));
+        let known = known.filter(|known| {
+            known.user == user && known.key.algorithm() == algorithm && known.key.verifies(&seal)
+        });
+        let verified = match known {
+            Some(known) => self.still_good(now, message, &known),
             // Guessing costs a MAC per secret, and more for a long message: it
             // ends when the failures cannot be answered any more.
             None if nonce != Nonce::Foreign && !self.budgets.has(now.instant, client) => {
                 return Err(Rejected::OverBudget);
             }
-            None => self.book.verify(now.unix, username, &integrity),
+            None => self.book.verify(now.unix, who, algorithm, &seal),
         };
-        match (key, nonce) {
-            (Some(key), Nonce::Fresh) => Ok(Authenticated {
-                username,
+        if let Err(failure) = verified {
+            self.failures.note(client, failure);
+        }
+        match (verified, nonce) {
+            (Ok(Verified { key, until }), Nonce::Fresh) => Ok(Authenticated {
+                who,
                 user,
                 key,
+                until,
+                seal: seal.kind(),
             }),
-            (Some(_), Nonce::Foreign) => Err(Rejected::Answer(ErrorCode::STALE_NONCE)),
-            (None, Nonce::Foreign) => Err(Rejected::Answer(ErrorCode::UNAUTHENTICATED)),
-            (Some(_), Nonce::Stale) => Err(self.reject(now, client, ErrorCode::STALE_NONCE)),
-            (None, _) => Err(self.reject(now, client, ErrorCode::UNAUTHENTICATED)),
+            (Ok(_), Nonce::Foreign) => Err(Rejected::Answer(ErrorCode::STALE_NONCE)),
+            (Err(_), Nonce::Foreign) => Err(Rejected::Answer(ErrorCode::UNAUTHENTICATED)),
+            (Ok(_), Nonce::Stale) => Err(self.reject(now, client, ErrorCode::STALE_NONCE)),
+            (Err(_), _) => Err(self.reject(now, client, ErrorCode::UNAUTHENTICATED)),
+        }
+    }
+
+    /// Where expiry is strict, an expired username is good for saying goodbye
+    /// and nothing else.
+    fn still_good(
+        &self,
+        now: Now,
+        message: &Message<'_>,
+        known: &Known<'_>,
+    ) -> Result<Verified, Failure> {
+        let goodbye = message.method() == Method::REFRESH && message.lifetime() == Some(0);
+        match known.until.filter(|until| *until <= now.unix) {
+            Some(until) if self.expiry == Expiry::Strict && !goodbye => Err(Failure::Expired {
+                ago: now.unix.0 - until.0,
+            }),
+            _ => Ok(Verified {
+                key: known.key.clone(),
+                until: known.until,
+            }),
         }
     }
 

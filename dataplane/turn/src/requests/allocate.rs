@@ -92,7 +92,7 @@ impl Server {
         {
             return Err(Denied::Elsewhere(shard_of(token)));
         }
-        let payer = self.auth.account(request.from.username());
+        let payer = self.auth.account(&request.from);
         let given = self.give(now, payer, wanted)?;
         let granted = grant(&self.lifetimes, message.lifetime());
         let expires = now + Duration::from_secs(u64::from(granted));
@@ -113,6 +113,7 @@ impl Server {
                 }),
                 expires,
                 key: request.from.key().clone(),
+                until: request.from.until(),
                 user: request.from.user(),
                 account: given.account,
                 peers_paced: Instant::default(),
@@ -132,12 +133,14 @@ impl Server {
             .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         self.bandwidth.forget(slot);
         if let Some(relay) = given.relays.into_iter().flatten().next() {
+            let username = self.auth.username(&request.from).unwrap_or_default();
+            let username = String::from_utf8_lossy(username).into();
             self.commands.push_back(Command::Created {
                 allocation: self.id(slot),
                 tuple: *request.tuple,
                 relayed: relay.relayed,
                 local: relay.local,
-                username: String::from_utf8_lossy(request.from.username()).into(),
+                username,
             });
         }
         self.arm_allocation(now, slot);

@@ -151,6 +151,7 @@ impl Server {
             Some(found) => Some(Known {
                 user: found.user,
                 key: &found.key,
+                until: found.until,
             }),
             // The key of a deleted allocation is good for repeating the
             // deletion and nothing else.
@@ -161,6 +162,7 @@ impl Server {
                 .map(|gone| Known {
                     user: gone.user,
                     key: &gone.key,
+                    until: None,
                 }),
             None => None,
         };
@@ -220,10 +222,7 @@ impl Server {
                 return Ok(());
             }
             answer.push(AttributeType::REALM, self.style.realm.as_bytes())?;
-            answer.push(
-                AttributeType::NONCE,
-                &self.auth.challenge_nonce(now, tuple.client),
-            )
+            self.auth.challenge(now, tuple.client, answer)
         })
     }
 
@@ -236,7 +235,7 @@ impl Server {
                     answer,
                     request.message,
                     Class::Error,
-                    request.from.key(),
+                    &request.from,
                     |answer| {
                         answer.push_error_code(
                             ErrorCode::UNKNOWN_ATTRIBUTE,
@@ -267,7 +266,7 @@ impl Server {
                 answer,
                 request.message,
                 class,
-                request.from.key(),
+                &request.from,
                 |answer| match result {
                     Ok(Granted::Allocated(slot)) => self.describe(slot, request.tuple, answer),
                     Ok(Granted::Refreshed(refreshed)) => refreshed.describe(answer),
@@ -304,8 +303,7 @@ impl Server {
 }
 
 /// Attributes we know, whether or not the method at hand uses them. Among
-/// those we do not: USERHASH and PASSWORD-ALGORITHM, and DONT-FRAGMENT where
-/// the kernel cannot do it.
+/// those we do not: DONT-FRAGMENT where the kernel cannot do it.
 fn understood(kind: AttributeType) -> bool {
     matches!(
         kind,
@@ -323,6 +321,8 @@ fn understood(kind: AttributeType) -> bool {
             | AttributeType::REQUESTED_ADDRESS_FAMILY
             | AttributeType::EVEN_PORT
             | AttributeType::REQUESTED_TRANSPORT
+            | AttributeType::PASSWORD_ALGORITHM
+            | AttributeType::USERHASH
             | AttributeType::XOR_MAPPED_ADDRESS
             | AttributeType::RESERVATION_TOKEN
     )

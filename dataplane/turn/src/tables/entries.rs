@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use forebay_wire::clock::Instant;
+use forebay_wire::clock::{Instant, UnixSeconds};
 use forebay_wire::stun::{ErrorCode, TransactionId};
 
 use crate::auth::{Key, UserTag};
@@ -25,6 +25,8 @@ pub(crate) struct Allocation {
     /// Authenticates later requests of the same user, whatever has become of
     /// the secret.
     pub(crate) key: Key,
+    /// When the username it was made with expires.
+    pub(crate) until: Option<UnixSeconds>,
     pub(crate) user: UserTag,
     /// Cell of the user's account.
     pub(crate) account: u32,

@@ -14,9 +14,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use forebay_turn::{
     BandwidthLimits, Capacity, ChannelNumber, ClientAddr, Command, Config, Credentials, Deletion,
-    FiveTuple, Lifetimes, NewPeers, OfferedRelay, Outcome, PeerAddr, PeerPolicy, PrefixBudget,
-    Quota, Refusal, RelayMapping, RelayedAddr, Secret, Seeds, Server, Shared, SocketId, ToClient,
-    ToPeer, User,
+    Expiry, FiveTuple, Lifetimes, NewPeers, OfferedRelay, Outcome, PasswordAlgorithm, PeerAddr,
+    PeerPolicy, PrefixBudget, Quota, Refusal, RelayMapping, RelayedAddr, Secret, Seeds, Server,
+    Shared, SocketId, ToClient, ToPeer, User,
 };
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 use forebay_wire::stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
@@ -49,6 +49,8 @@ pub fn config() -> Config {
         realm: REALM.into(),
         software: None,
         fingerprint: false,
+        algorithms: vec![PasswordAlgorithm::Md5],
+        expiry: Expiry::Lenient,
         lifetimes: Lifetimes::default(),
         capacity: Capacity {
             allocations: 64,

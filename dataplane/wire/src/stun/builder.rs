@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use super::address;
 use super::attribute::AttributeType;
 use super::header::{Class, ErrorCode, HEADER, MAGIC_COOKIE, Method, TransactionId, message_type};
-use super::integrity::{IntegrityInput, fingerprint};
+use super::integrity::{IntegrityInput, MESSAGE_INTEGRITY, MESSAGE_INTEGRITY_SHA256, fingerprint};
 use crate::error::NoRoom;
 
 /// Bytes of a FINGERPRINT attribute, type and length included.
@@ -16,7 +16,8 @@ const FINGERPRINT: usize = 4 + 4;
 /// message is as it was before the call.
 ///
 /// Order is the caller's: ordinary attributes, then
-/// [`push_integrity`](Self::push_integrity), then
+/// [`push_integrity`](Self::push_integrity) or
+/// [`push_integrity_sha256`](Self::push_integrity_sha256) or both, then
 /// [`push_fingerprint`](Self::push_fingerprint).
 #[derive(Debug)]
 pub struct Builder<'b> {
@@ -139,13 +140,29 @@ impl<'b> Builder<'b> {
     /// What the MAC given to [`push_integrity`](Self::push_integrity) has to
     /// cover.
     pub fn integrity_input(&self) -> IntegrityInput<'_> {
-        IntegrityInput::new(self.header, &self.body[..self.len])
+        IntegrityInput::new(self.header, &self.body[..self.len], MESSAGE_INTEGRITY)
     }
 
     /// Adds MESSAGE-INTEGRITY with HMAC-SHA1 over
     /// [`integrity_input`](Self::integrity_input).
     pub fn push_integrity(&mut self, mac: &[u8; 20]) -> Result<(), NoRoom> {
         self.push(AttributeType::MESSAGE_INTEGRITY, mac)
+    }
+
+    /// What the MAC given to
+    /// [`push_integrity_sha256`](Self::push_integrity_sha256) has to cover.
+    pub fn integrity_sha256_input(&self) -> IntegrityInput<'_> {
+        IntegrityInput::new(
+            self.header,
+            &self.body[..self.len],
+            MESSAGE_INTEGRITY_SHA256,
+        )
+    }
+
+    /// Adds MESSAGE-INTEGRITY-SHA256 with HMAC-SHA256 over
+    /// [`integrity_sha256_input`](Self::integrity_sha256_input).
+    pub fn push_integrity_sha256(&mut self, mac: &[u8; 32]) -> Result<(), NoRoom> {
+        self.push(AttributeType::MESSAGE_INTEGRITY_SHA256, mac)
     }
 
     /// Adds FINGERPRINT.

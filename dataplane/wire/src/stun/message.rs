@@ -8,7 +8,9 @@ use super::attribute::{AttributeType, Attributes, tlv_at};
 use super::header::{
     Class, ErrorCode, HEADER, Method, TransactionId, class_of, method_of, split, transaction_id,
 };
-use super::integrity::{Fingerprint, Integrity, IntegrityInput, fingerprint};
+use super::integrity::{
+    Fingerprint, Integrity, IntegrityInput, IntegritySha256, MESSAGE_INTEGRITY, fingerprint,
+};
 use super::shape::Known;
 use crate::error::ParseError;
 
@@ -29,7 +31,8 @@ pub enum AddressFamily {
 /// A STUN message that fills a datagram.
 ///
 /// Attributes behind MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256 do not
-/// exist for the getters, FINGERPRINT excepted (RFC 8489 §14.5, §14.6). Of an
+/// exist for the getters, but for FINGERPRINT and for the second right behind
+/// the first (RFC 8489 §14.5, §14.6). Of an
 /// attribute that appears twice the first counts (§14). A known attribute
 /// whose value is misshapen is reported by [`Message::malformed`] and absent
 /// for its getter, so that a server can answer 400 where it has to.
@@ -37,11 +40,13 @@ pub enum AddressFamily {
 pub struct Message<'a> {
     header: &'a [u8; HEADER],
     body: &'a [u8],
-    /// End of the attributes that count, within the body: the integrity
+    /// End of the attributes that count, within the body: the first integrity
     /// attribute is the last of them.
     end: usize,
     /// Offset within the body of MESSAGE-INTEGRITY.
     integrity: Option<u16>,
+    /// Offset within the body of MESSAGE-INTEGRITY-SHA256.
+    integrity_sha256: Option<u16>,
     /// Whether the last attribute is FINGERPRINT.
     fingerprint: bool,
     malformed: Option<AttributeType>,
@@ -62,6 +67,7 @@ impl<'a> Message<'a> {
             body,
             end: body.len(),
             integrity: None,
+            integrity_sha256: None,
             fingerprint: false,
             malformed: None,
             first: [0; Known::COUNT],
@@ -78,19 +84,25 @@ impl<'a> Message<'a> {
                     message.fingerprint = true;
                     message.end = message.end.min(at);
                 }
+                // The one attribute that counts behind MESSAGE-INTEGRITY.
+                AttributeType::MESSAGE_INTEGRITY_SHA256
+                    if message.integrity_sha256.is_none() && (!sealed || at == message.end) =>
+                {
+                    if !(16..=32).contains(&tlv.len) || tlv.len % 4 != 0 {
+                        return Err(ParseError::Trailer);
+                    }
+                    message.integrity_sha256 = u16::try_from(at).ok();
+                    if !sealed {
+                        message.end = tlv.next;
+                    }
+                    sealed = true;
+                }
                 _ if sealed => {}
                 AttributeType::MESSAGE_INTEGRITY => {
                     if tlv.len != 20 {
                         return Err(ParseError::Trailer);
                     }
                     message.integrity = u16::try_from(at).ok();
-                    message.end = tlv.next;
-                    sealed = true;
-                }
-                AttributeType::MESSAGE_INTEGRITY_SHA256 => {
-                    if !(16..=32).contains(&tlv.len) || tlv.len % 4 != 0 {
-                        return Err(ParseError::Trailer);
-                    }
                     message.end = tlv.next;
                     sealed = true;
                 }
@@ -180,8 +192,19 @@ impl<'a> Message<'a> {
         let at = usize::from(self.integrity?);
         let mac = self.body.get(at + 4..)?.first_chunk()?;
         Some(Integrity {
-            input: IntegrityInput::new(self.header, &self.body[..at]),
+            input: IntegrityInput::new(self.header, &self.body[..at], MESSAGE_INTEGRITY),
             mac,
+        })
+    }
+
+    /// MESSAGE-INTEGRITY-SHA256 and what it covers. Where both integrity
+    /// attributes are present, this one decides (RFC 8489 §9.2.4).
+    pub fn integrity_sha256(&self) -> Option<IntegritySha256<'a>> {
+        let at = usize::from(self.integrity_sha256?);
+        let tlv = tlv_at(self.body, at).ok()?;
+        Some(IntegritySha256 {
+            input: IntegrityInput::new(self.header, &self.body[..at], 4 + tlv.len),
+            mac: &self.body[tlv.value..tlv.value + tlv.len],
         })
     }
 
@@ -226,6 +249,21 @@ impl<'a> Message<'a> {
     /// USERNAME, at most 508 bytes, not checked to be UTF-8.
     pub fn username(&self) -> Option<&'a [u8]> {
         self.known(Known::Username)
+    }
+
+    /// USERHASH (RFC 8489 §14.4).
+    pub fn userhash(&self) -> Option<&'a [u8; 32]> {
+        self.known(Known::Userhash)?.first_chunk()
+    }
+
+    /// PASSWORD-ALGORITHM: number, length of parameters, parameters.
+    pub fn password_algorithm(&self) -> Option<&'a [u8]> {
+        self.known(Known::PasswordAlgorithm)
+    }
+
+    /// PASSWORD-ALGORITHMS: such entries one after the other, as they came.
+    pub fn password_algorithms(&self) -> Option<&'a [u8]> {
+        self.known(Known::PasswordAlgorithms)
     }
 
     /// REALM, at most 763 bytes, not checked to be UTF-8.

@@ -25,10 +25,13 @@ pub(super) enum Known {
     ReservationToken,
     AdditionalAddressFamily,
     Software,
+    Userhash,
+    PasswordAlgorithm,
+    PasswordAlgorithms,
 }
 
 impl Known {
-    pub(super) const COUNT: usize = Self::Software as usize + 1;
+    pub(super) const COUNT: usize = Self::PasswordAlgorithms as usize + 1;
 
     /// The longest USERNAME (RFC 8489 §14.3).
     const MAX_USERNAME: usize = 508;
@@ -56,6 +59,9 @@ impl Known {
             AttributeType::RESERVATION_TOKEN => Self::ReservationToken,
             AttributeType::ADDITIONAL_ADDRESS_FAMILY => Self::AdditionalAddressFamily,
             AttributeType::SOFTWARE => Self::Software,
+            AttributeType::USERHASH => Self::Userhash,
+            AttributeType::PASSWORD_ALGORITHM => Self::PasswordAlgorithm,
+            AttributeType::PASSWORD_ALGORITHMS => Self::PasswordAlgorithms,
             _ => return None,
         })
     }
@@ -73,6 +79,8 @@ impl Known {
             | Self::RequestedTransport
             | Self::RequestedAddressFamily
             | Self::AdditionalAddressFamily => value.len() == 4,
+            Self::Userhash => value.len() == 32,
+            Self::PasswordAlgorithm | Self::PasswordAlgorithms => value.len() >= 4,
             Self::EvenPort => value.len() == 1,
             Self::ReservationToken => value.len() == 8,
             Self::DontFragment => value.is_empty(),

@@ -6,6 +6,7 @@ use forebay_wire::stun::{AttributeType, Builder, Class, Method, TransactionId};
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
 use sha1::Sha1;
+use sha2::Sha256;
 
 use super::Script;
 use super::places::{CLIENTS, peer};
@@ -119,7 +120,12 @@ fn write(
     }
     let (name, password) = USERS[usize::from(flags & 1)];
     let password = if flags & 0x02 == 0 { password } else { "wrong" };
-    let key = Md5::digest(format!("{name}:{REALM}:{password}"));
+    let modern = Modern::choose(if flags & 0x20 != 0 {
+        script.byte()?
+    } else {
+        Modern::LEGACY
+    });
+    let key = modern.key(&format!("{name}:{REALM}:{password}"));
     let id = world.next_transaction();
     let nonce = world.nonce(client).to_vec();
 
@@ -131,17 +137,81 @@ fn write(
         for peer in &peers {
             b.push_xor_address(AttributeType::XOR_PEER_ADDRESS, *peer)?;
         }
-        b.push(AttributeType::USERNAME, name.as_bytes())?;
+        if modern.hashed {
+            let hash = Sha256::digest(format!("{name}:{REALM}"));
+            b.push(AttributeType::USERHASH, &hash)?;
+        } else {
+            b.push(AttributeType::USERNAME, name.as_bytes())?;
+        }
         b.push(AttributeType::REALM, REALM.as_bytes())?;
         b.push(AttributeType::NONCE, &nonce)?;
-        let mut mac = Hmac::<Sha1>::new_from_slice(&key).map_err(|_| NoRoom)?;
-        mac.update(&b.integrity_input().header);
-        mac.update(b.integrity_input().body);
-        b.push_integrity(&mac.finalize().into_bytes().into())?;
+        modern.seal(&mut b, &key)?;
         if flags & 0x10 != 0 {
             b.push_fingerprint()?;
         }
         Ok(b.len())
     };
     Some(sign(message))
+}
+
+/// What a client makes of RFC 8489.
+struct Modern {
+    list: &'static [u8],
+    algorithm: &'static [u8],
+    hashed: bool,
+    sha1: bool,
+    sha256: bool,
+}
+
+impl Modern {
+    /// A client of RFC 5389.
+    const LEGACY: u8 = 0x20;
+
+    fn choose(byte: u8) -> Self {
+        let lists: [&[u8]; 4] = [
+            &[],
+            &[0, 2, 0, 0, 0, 1, 0, 0],
+            &[0, 2, 0, 0, 0, 1, 0, 0],
+            &[0, 1, 0, 0],
+        ];
+        let algorithms: [&[u8]; 4] = [&[], &[0, 2, 0, 0], &[0, 1, 0, 0], &[0, 3, 0, 0]];
+        Self {
+            list: lists[usize::from(byte & 3)],
+            algorithm: algorithms[usize::from(byte >> 2 & 3)],
+            hashed: byte & 0x10 != 0,
+            sha1: byte & 0x20 != 0,
+            sha256: byte & 0x40 != 0,
+        }
+    }
+
+    fn key(&self, text: &str) -> Vec<u8> {
+        match self.algorithm {
+            [0, 2, 0, 0] => Sha256::digest(text).to_vec(),
+            _ => Md5::digest(text).to_vec(),
+        }
+    }
+
+    fn seal(&self, b: &mut Builder<'_>, key: &[u8]) -> Result<(), NoRoom> {
+        if !self.list.is_empty() {
+            b.push(AttributeType::PASSWORD_ALGORITHMS, self.list)?;
+        }
+        if !self.algorithm.is_empty() {
+            b.push(AttributeType::PASSWORD_ALGORITHM, self.algorithm)?;
+        }
+        if self.sha1 {
+            let input = b.integrity_input();
+            let mut mac = Hmac::<Sha1>::new_from_slice(key).map_err(|_| NoRoom)?;
+            mac.update(&input.header);
+            mac.update(input.body);
+            b.push_integrity(&mac.finalize().into_bytes().into())?;
+        }
+        if self.sha256 {
+            let input = b.integrity_sha256_input();
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| NoRoom)?;
+            mac.update(&input.header);
+            mac.update(input.body);
+            b.push_integrity_sha256(&mac.finalize().into_bytes().into())?;
+        }
+        Ok(())
+    }
 }

@@ -8,8 +8,8 @@ use forebay_engine::{
     Command, Progress, RxBatch, RxSlot, Shard, ShardConfig, TrafficClass, TxBatch,
 };
 use forebay_turn::{
-    AllocationId, Capacity, Config, Lifetimes, OfferedRelay, PeerPolicy, PrefixBudget, Quota,
-    RelayedAddr, Seeds, SocketId,
+    AllocationId, Capacity, Config, Expiry, Lifetimes, OfferedRelay, PasswordAlgorithm, PeerPolicy,
+    PrefixBudget, Quota, RelayedAddr, Seeds, SocketId,
 };
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 use forebay_wire::stun::{AttributeType, Icmp, Message, TransactionId};
@@ -51,6 +51,12 @@ impl World {
                 realm: REALM.to_owned(),
                 software: (setting & 1 != 0).then(|| "fuzz".to_owned()),
                 fingerprint: setting & 2 != 0,
+                algorithms: vec![PasswordAlgorithm::Sha256, PasswordAlgorithm::Md5],
+                expiry: if setting & 16 == 0 {
+                    Expiry::Lenient
+                } else {
+                    Expiry::Strict
+                },
                 lifetimes: Lifetimes::default(),
                 capacity: Capacity {
                     allocations: 6,

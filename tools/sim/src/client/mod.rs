@@ -41,6 +41,8 @@ pub(crate) struct Client {
     habits: Habits,
     realm: Vec<u8>,
     nonce: Vec<u8>,
+    /// PASSWORD-ALGORITHMS that came with it.
+    offer: Vec<u8>,
     session: Option<Session>,
     pending: BTreeMap<Transaction, Pending>,
     /// Payload bytes that came, for the report.
@@ -56,6 +58,12 @@ struct Habits {
     /// Has the wrong password now and then.
     mistyping: bool,
     fingerprint: bool,
+    /// Knows RFC 8489: takes the algorithm it is offered.
+    modern: bool,
+    /// Sends USERHASH where its name can be found by it.
+    hashed: bool,
+    /// Sends both integrity attributes.
+    doubly: bool,
     largest_payload: u64,
 }
 
@@ -84,10 +92,14 @@ impl Client {
                 },
                 mistyping: turn.random.percent(20.0),
                 fingerprint: turn.random.percent(50.0),
+                modern: turn.random.percent(50.0),
+                hashed: turn.random.percent(30.0),
+                doubly: turn.random.percent(20.0),
                 largest_payload: turn.random.skewed(20, 1400),
             },
             realm: Vec::new(),
             nonce: Vec::new(),
+            offer: Vec::new(),
             session: None,
             pending: BTreeMap::new(),
             received: 0,

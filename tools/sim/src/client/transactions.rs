@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use super::{Client, Turn};
 use crate::network::{MILLISECOND, SECOND, Time};
 use crate::stun::{
-    Class, Message, Transaction, Writer, attribute, long_term_key, method, parse_channel_data,
+    Class, Message, Transaction, Writer, algorithm, attribute, long_term_key, method,
+    parse_channel_data, userhash,
 };
 
 /// First retransmission timeout; doubles each time.
@@ -121,7 +122,7 @@ impl Client {
         };
         let new = |method| Writer::new(Class::Request, method, transaction);
         let udp = |writer: Writer| writer.with(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
-        let writer = match turn.random.between(0, 13) {
+        let writer = match turn.random.between(0, 14) {
             0 => new(method::ALLOCATE),
             1 => new(method::ALLOCATE).with(attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0]),
             2 => {
@@ -145,6 +146,23 @@ impl Client {
                 attribute::REQUESTED_ADDRESS_FAMILY,
                 &[turn.random.between(0, 3) as u8, 0, 0, 0],
             ),
+            13 => {
+                // What somebody on the way would have made of the offer.
+                let offered = self.offer.clone();
+                match self.offer.get_mut(turn.random.between(0, 7) as usize) {
+                    Some(byte) => *byte ^= 1,
+                    None => self.offer.clear(),
+                }
+                let bytes = self.sign(udp(new(method::ALLOCATE)));
+                self.offer = offered;
+                let pending = Pending {
+                    intent: Intent::Odd,
+                    bytes,
+                    sends: 0,
+                    challenges: 9,
+                };
+                return self.begin(transaction, pending, turn);
+            }
             _ => {
                 // Somebody else's name on this five-tuple.
                 let own = std::mem::replace(
@@ -259,6 +277,8 @@ impl Client {
             Some(401 | 438) => {
                 self.realm = answer.get(attribute::REALM).unwrap_or_default().to_vec();
                 self.nonce = answer.get(attribute::NONCE).unwrap_or_default().to_vec();
+                let offer = answer.get(attribute::PASSWORD_ALGORITHMS);
+                self.offer = offer.unwrap_or_default().to_vec();
                 match pending.challenges {
                     0..=2 => self.request_again(pending.intent, pending.challenges + 1, turn),
                     // The password is wrong or has run out: ask for another.
@@ -289,13 +309,31 @@ impl Client {
         }
         let username = self.account.username.as_bytes();
         let realm = String::from_utf8_lossy(&self.realm);
-        let key = long_term_key(username, &realm, self.account.password.as_bytes());
+        // A REST name is found by its hash only while it has an allocation.
+        let writer = if self.habits.hashed && !username.contains(&b':') {
+            writer.with(attribute::USERHASH, &userhash(username, &realm))
+        } else {
+            writer.with(attribute::USERNAME, username)
+        };
         let writer = writer
-            .with(attribute::USERNAME, username)
             .with(attribute::REALM, &self.realm)
-            .with(attribute::NONCE, &self.nonce)
-            .with_integrity(&key);
-        self.close(writer)
+            .with(attribute::NONCE, &self.nonce);
+        let password = self.account.password.as_bytes();
+        if !self.habits.modern || self.offer.is_empty() {
+            let key = long_term_key(algorithm::MD5, username, &realm, password);
+            return self.close(writer.with_integrity(&key));
+        }
+        // The first on the list.
+        let mut first = algorithm::MD5;
+        first.copy_from_slice(&self.offer[..4]);
+        let key = long_term_key(first, username, &realm, password);
+        let mut writer = writer
+            .with(attribute::PASSWORD_ALGORITHMS, &self.offer)
+            .with(attribute::PASSWORD_ALGORITHM, &first);
+        if self.habits.doubly {
+            writer = writer.with_integrity(&key);
+        }
+        self.close(writer.with_integrity_sha256(&key))
     }
 
     fn close(&self, writer: Writer) -> Vec<u8> {

@@ -3,14 +3,19 @@
 
 use std::net::SocketAddr;
 
+use forebay_turn::Expiry;
+
 use super::{Model, Tuple};
+use crate::accounts;
 use crate::network::Time;
-use crate::stun::{Message, attribute, long_term_key, method};
+use crate::stun::{Message, algorithm, attribute, long_term_key, method, userhash};
 
 /// A nonce a shard has put into an answer.
 pub(super) struct Issued {
     client: SocketAddr,
     at_unix: u64,
+    /// PASSWORD-ALGORITHMS in that answer.
+    offer: Option<Vec<u8>>,
 }
 
 /// What a request's credentials are worth.
@@ -19,9 +24,17 @@ pub(super) enum Identity {
     /// Error codes that may refuse it, before it is looked at any further.
     Nobody(&'static [u16]),
     /// Made by someone who knows the password.
-    Known { username: Vec<u8>, key: [u8; 16] },
+    Known { username: Vec<u8>, key: Vec<u8> },
     /// Made by someone who knew the password when saying goodbye.
-    Gone { username: Vec<u8>, key: [u8; 16] },
+    Gone { username: Vec<u8>, key: Vec<u8> },
+}
+
+/// The algorithm a request says its key is made with.
+pub(super) fn named_algorithm(message: &Message) -> [u8; 4] {
+    let named = message.get(attribute::PASSWORD_ALGORITHM);
+    named
+        .and_then(|value| value.try_into().ok())
+        .unwrap_or(algorithm::MD5)
 }
 
 impl Model {
@@ -33,6 +46,9 @@ impl Model {
                 Issued {
                     client,
                     at_unix: unix,
+                    offer: answer
+                        .get(attribute::PASSWORD_ALGORITHMS)
+                        .map(<[u8]>::to_vec),
                 },
             );
         }
@@ -42,29 +58,46 @@ impl Model {
         if !message.has_integrity() {
             return Identity::Nobody(&[401]);
         }
-        let (Some(username), Some(_), Some(nonce)) = (
-            message.get(attribute::USERNAME),
+        let name = message.get(attribute::USERNAME);
+        let hash = message
+            .get(attribute::USERHASH)
+            .filter(|hash| hash.len() == 32);
+        let (true, Some(_), Some(nonce)) = (
+            name.is_some() != hash.is_some(),
             message.get(attribute::REALM),
             message.get(attribute::NONCE),
         ) else {
             return Identity::Nobody(&[400]);
         };
-        let fresh = self.nonces.get(nonce).is_some_and(|issued| {
-            issued.client == tuple.client && unix < issued.at_unix + self.lifetimes.nonce.as_secs()
+        let issued = self
+            .nonces
+            .get(nonce)
+            .filter(|issued| issued.client == tuple.client);
+        let fresh =
+            issued.is_some_and(|issued| unix < issued.at_unix + self.lifetimes.nonce.as_secs());
+        if let Some(codes) = self.bid_down(tuple, message, issued) {
+            return Identity::Nobody(codes);
+        }
+        let Some(username) = name.or_else(|| self.unhashed(tuple, hash?)) else {
+            return Identity::Nobody(if fresh { &[401] } else { &[401, 438] });
+        };
+        let algorithm = named_algorithm(message);
+        let allocation = self.allocations.get(&tuple).filter(|allocation| {
+            allocation.username == username && allocation.algorithm == algorithm
         });
-        let allocation = self
-            .allocations
-            .get(&tuple)
-            .filter(|allocation| allocation.username == username);
-        let mut keys: Vec<[u8; 16]> = allocation
-            .map(|allocation| allocation.key)
+        let vouched = allocation.filter(|allocation| message.is_from(&allocation.key));
+        if vouched.is_some() && self.has_run_out(unix, username) && !says_goodbye(message) {
+            return Identity::Nobody(&[401]);
+        }
+        let mut keys: Vec<Vec<u8>> = vouched
+            .map(|allocation| allocation.key.clone())
             .into_iter()
             .collect();
         let passwords = self.accounts.passwords(username, unix);
         keys.extend(
-            passwords
-                .iter()
-                .map(|password| long_term_key(username, &self.realm, password.as_bytes())),
+            passwords.iter().map(|password| {
+                long_term_key(algorithm, username, &self.realm, password.as_bytes())
+            }),
         );
         match (keys.into_iter().find(|key| message.is_from(key)), fresh) {
             (Some(key), true) => Identity::Known {
@@ -74,6 +107,55 @@ impl Model {
             (Some(_), false) => Identity::Nobody(&[438]),
             (None, fresh) => self.repeats_goodbye(tuple, message, username, fresh),
         }
+    }
+
+    /// The codes for a request whose PASSWORD-ALGORITHMS and
+    /// PASSWORD-ALGORITHM do not go with what its nonce came with.
+    fn bid_down(
+        &self,
+        tuple: Tuple,
+        message: &Message,
+        issued: Option<&Issued>,
+    ) -> Option<&'static [u16]> {
+        let list = message.get(attribute::PASSWORD_ALGORITHMS);
+        let chosen = message.get(attribute::PASSWORD_ALGORITHM);
+        let Some(issued) = issued else {
+            let blind = list.is_some() || chosen.is_some() || !self.takes_md5;
+            return blind.then_some(&[401, 438]);
+        };
+        let md5_alone = algorithm::MD5.to_vec();
+        let offer = issued.offer.as_ref().unwrap_or(&md5_alone);
+        let has = |chosen: &[u8]| offer.chunks(4).any(|entry| entry == chosen);
+        let proven = self
+            .allocations
+            .get(&tuple)
+            .is_some_and(|allocation| Some(&allocation.algorithm[..]) == chosen);
+        match (list, chosen) {
+            (None, None) if has(&algorithm::MD5) => None,
+            (None, None) => Some(&[401]),
+            (Some(list), Some(chosen)) if list == offer && has(chosen) => None,
+            (None, Some(_)) if proven => None,
+            _ => Some(&[400]),
+        }
+    }
+
+    /// Whose hash it is: a static user's, or that of the allocation's user.
+    fn unhashed(&self, tuple: Tuple, hash: &[u8]) -> Option<&[u8]> {
+        let user = |username: &[u8]| userhash(username, &self.realm) == hash;
+        let allocated = self
+            .allocations
+            .get(&tuple)
+            .map(|found| &found.username[..]);
+        let gone = self.goodbyes.get(&tuple).map(|found| &found.username[..]);
+        allocated
+            .filter(|username| user(username))
+            .or_else(|| gone.filter(|username| user(username)))
+            .or_else(|| self.accounts.hashed(hash, &self.realm))
+    }
+
+    fn has_run_out(&self, unix: u64, username: &[u8]) -> bool {
+        self.expiry == Expiry::Strict
+            && accounts::expiry(username).is_some_and(|expiry| expiry <= unix)
     }
 
     /// Who deleted an allocation may repeat that request although the password
@@ -93,7 +175,7 @@ impl Model {
         match goodbye.filter(|goodbye| message.is_from(&goodbye.key)) {
             Some(goodbye) if fresh => Identity::Gone {
                 username: username.to_vec(),
-                key: goodbye.key,
+                key: goodbye.key.clone(),
             },
             Some(_) => Identity::Nobody(&[401, 438]),
             None if fresh => Identity::Nobody(&[401]),
@@ -107,4 +189,8 @@ impl Model {
         self.nonces
             .retain(|_, issued| now_unix <= issued.at_unix + lifetime + 1);
     }
+}
+
+fn says_goodbye(message: &Message) -> bool {
+    message.method == method::REFRESH && message.u32(attribute::LIFETIME) == Some(0)
 }

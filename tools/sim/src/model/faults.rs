@@ -371,6 +371,8 @@ pub(super) fn unknown_attributes(request: &Message) -> Vec<u16> {
         attribute::REQUESTED_TRANSPORT,
         attribute::EVEN_PORT,
         attribute::RESERVATION_TOKEN,
+        attribute::USERHASH,
+        attribute::PASSWORD_ALGORITHM,
     ];
     let unknown = request
         .kinds()

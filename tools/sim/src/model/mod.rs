@@ -24,7 +24,9 @@ mod requests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use forebay_turn::{Capacity, Deletion, Lifetimes, Quota, SocketId, Usage};
+use forebay_turn::{
+    Capacity, Deletion, Expiry, Lifetimes, PasswordAlgorithm, Quota, SocketId, Usage,
+};
 
 use crate::accounts::Accounts;
 use crate::addresses::{LISTENER_PORT, Plan, Policy, RELAY_PORTS};
@@ -62,7 +64,8 @@ pub(crate) struct Relay {
 
 pub(crate) struct Allocation {
     pub(crate) username: Vec<u8>,
-    pub(crate) key: [u8; 16],
+    pub(crate) key: Vec<u8>,
+    pub(crate) algorithm: [u8; 4],
     pub(crate) relay: Relay,
     pub(crate) relayed: SocketAddr,
     pub(crate) expires: Time,
@@ -103,7 +106,7 @@ struct Goodbye {
     at: Time,
     transaction: Transaction,
     username: Vec<u8>,
-    key: [u8; 16],
+    key: Vec<u8>,
 }
 
 /// A datagram that has to come out of a shard.
@@ -142,6 +145,9 @@ pub(crate) enum Dropped {
 /// Everything the shards of one host are supposed to know.
 pub(crate) struct Model {
     pub(crate) realm: String,
+    pub(crate) expiry: Expiry,
+    /// Whether clients of RFC 5389 may come in.
+    pub(crate) takes_md5: bool,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) capacity: Capacity,
     pub(crate) quota: Quota,
@@ -171,6 +177,8 @@ impl Model {
     ) -> Self {
         Self {
             realm: config.realm.clone(),
+            expiry: config.expiry,
+            takes_md5: config.algorithms.contains(&PasswordAlgorithm::Md5),
             lifetimes: config.lifetimes,
             capacity: config.capacity,
             quota: config.quota,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay_turn::Deletion;
 
-use super::auth::Identity;
+use super::auth::{Identity, named_algorithm};
 use super::faults::{Effect, Faults, unknown_attributes};
 use super::{Allocation, Channel, Goodbye, Model, Relay, Tuple};
 use crate::network::Time;
@@ -85,7 +85,7 @@ impl Model {
         request: &Message,
         answer: Option<&[u8]>,
         username: &[u8],
-        key: [u8; 16],
+        key: Vec<u8>,
     ) -> Result<Option<Relay>, Fault> {
         self.settle_doubt(tuple, request, answer);
         let mut faults = Faults {
@@ -114,8 +114,8 @@ impl Model {
             };
         };
         let answer = self.well_formed(request, bytes)?;
-        if !answer.is_from(&key) {
-            return Err("the answer is not protected with the user's key".into());
+        if !answer.is_from(&key) || answer.integrity_kind() != request.integrity_kind() {
+            return Err("the answer is not protected as the request was".into());
         }
         match (answer.class, faults.must.is_empty()) {
             (Class::Error, _) => {
@@ -143,7 +143,7 @@ impl Model {
         request: &Message,
         answer: &Message,
         username: &[u8],
-        key: [u8; 16],
+        key: Vec<u8>,
         effect: Effect,
     ) -> Result<Option<Relay>, Fault> {
         let now = context.now;
@@ -190,6 +190,7 @@ impl Model {
                 let allocation = Allocation {
                     username: username.to_vec(),
                     key,
+                    algorithm: named_algorithm(request),
                     relay: *relay,
                     relayed,
                     expires: until(Duration::from_secs(lifetime)),

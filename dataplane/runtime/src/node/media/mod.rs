@@ -383,6 +383,7 @@ impl Media {
             }
             WorkerReport::Created { .. }
             | WorkerReport::Deleted { .. }
+            | WorkerReport::RefusedCredentials { .. }
             | WorkerReport::Surveyed { .. } => return None,
         };
         self.pass(event)
