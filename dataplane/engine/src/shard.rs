@@ -297,6 +297,11 @@ impl Shard {
         self.server.reservations()
     }
 
+    /// Requests answered with another server.
+    pub fn redirected(&self) -> u64 {
+        self.server.redirected()
+    }
+
     /// Requests that were refused for their credentials.
     pub fn auth_failures(&self) -> &AuthFailures {
         self.server.auth_failures()
@@ -319,6 +324,12 @@ impl Shard {
         let found = self.server.delete(now, allocation);
         self.collect();
         found
+    }
+
+    /// A client has connected on this stream's socket, over TLS or DTLS if
+    /// `secure`.
+    pub fn connected(&mut self, socket: SocketId, secure: bool) {
+        self.server.connected(socket, secure);
     }
 
     /// The connection of this five-tuple is gone: ends what it held. Its id

@@ -133,6 +133,7 @@ table! {
     IcmpRefused, Counter, "icmp_errors", Some(("outcome", "refused")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";
     IcmpLimited, Counter, "icmp_errors", Some(("outcome", "limited")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";
     IcmpPauses, Counter, "icmp_pauses", None, "Times a relay socket drew so many ICMP errors that they were ignored for ten seconds.";
+    AllocationsRedirected, Counter, "allocations_redirected", None, "Allocate requests answered with another server.";
     AuthFailuresWrong, Counter, "auth_failures", Some(("reason", "wrong_credentials")), "Requests refused for their credentials: the user or password is wrong, or the username of a right one has expired or expires more than two days ahead.";
     AuthFailuresExpired, Counter, "auth_failures", Some(("reason", "expired")), "Requests refused for their credentials: the user or password is wrong, or the username of a right one has expired or expires more than two days ahead.";
     AuthFailuresTooFarAhead, Counter, "auth_failures", Some(("reason", "too_far_ahead")), "Requests refused for their credentials: the user or password is wrong, or the username of a right one has expired or expires more than two days ahead.";

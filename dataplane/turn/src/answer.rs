@@ -58,6 +58,7 @@ impl Style {
 /// The default reason phrase (RFC 8489 §14.8, RFC 8656 §19).
 pub(crate) const fn reason(code: ErrorCode) -> &'static str {
     match code {
+        ErrorCode::TRY_ALTERNATE => "Try Alternate",
         ErrorCode::BAD_REQUEST => "Bad Request",
         ErrorCode::UNAUTHENTICATED => "Unauthenticated",
         ErrorCode::FORBIDDEN => "Forbidden",

@@ -1,6 +1,8 @@
 //! What a shard is told at construction or by its operator later.
 
+use core::net::SocketAddr;
 use core::time::Duration;
+use std::sync::Arc;
 
 use forebay_wire::clock::UnixSeconds;
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -32,6 +34,8 @@ pub struct Config {
     /// Whether clients may take their allocations to another address (RFC
     /// 8016).
     pub mobility: bool,
+    /// Where clients are sent instead of being served here.
+    pub redirect: Redirect,
     /// How many addresses a client may open to peers, and how fast.
     pub new_peers: NewPeers,
     /// How much may be relayed.
@@ -121,6 +125,40 @@ pub struct Quota {
     pub allocations_per_user: Option<u32>,
     /// Of all users. Beyond it, 508 (Insufficient Capacity).
     pub allocations: Option<u32>,
+}
+
+/// Other servers that Allocate requests are sent to with 300 (Try Alternate,
+/// RFC 8489 §10), once their credentials hold. A client is sent to a server of
+/// its own address family; those of one list take turns.
+#[derive(Debug, Clone, Default)]
+pub struct Redirect {
+    /// When.
+    pub when: RedirectWhen,
+    /// For clients over UDP and TCP.
+    pub plain: Vec<Alternate>,
+    /// For clients over TLS and DTLS.
+    pub secure: Vec<Alternate>,
+}
+
+/// Another server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alternate {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The name in its certificate, at most 255 bytes (RFC 8489 §14.16).
+    pub domain: Option<Arc<str>>,
+}
+
+/// When clients are sent elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RedirectWhen {
+    /// While the server drains.
+    Draining,
+    /// Then, and instead of every 508 to an Allocate.
+    #[default]
+    Full,
+    /// Always.
+    Always,
 }
 
 /// How fast permissions for addresses without one may be installed; refreshing

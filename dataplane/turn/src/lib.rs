@@ -17,6 +17,7 @@ mod ids;
 mod pace;
 mod policy;
 mod prefix_budget;
+mod redirect;
 mod requests;
 mod server;
 mod shared;
@@ -27,8 +28,8 @@ mod verdict;
 pub use auth::AuthFailures;
 pub use command::{Command, Deletion, Surveyed, Usage};
 pub use config::{
-    BandwidthLimits, Capacity, Config, Credentials, EventRate, Expiry, Lifetimes, NewPeers,
-    PasswordAlgorithm, PrefixBudget, Quota, Secret, Seeds, User,
+    Alternate, BandwidthLimits, Capacity, Config, Credentials, EventRate, Expiry, Lifetimes,
+    NewPeers, PasswordAlgorithm, PrefixBudget, Quota, Redirect, RedirectWhen, Secret, Seeds, User,
 };
 pub use icmp::Untold;
 pub use ids::{

@@ -14,6 +14,7 @@ use crate::icmp::IcmpPace;
 use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
 use crate::pace::Pace;
 use crate::policy::PeerPolicy;
+use crate::redirect::Redirects;
 use crate::shared::Shared;
 use crate::tables::{
     Allocation, Deletions, Keyed, Mobility, OfferedPair, RelayPool, Reservations, Tables,
@@ -100,6 +101,7 @@ pub struct Server {
     pub(crate) quota: Quota,
     pub(crate) limits: Capacity,
     pub(crate) draining: bool,
+    pub(crate) redirects: Redirects,
     pub(crate) commands: VecDeque<Command>,
 }
 
@@ -112,8 +114,9 @@ impl Server {
     pub const MAX_ANSWER: usize = 1280;
 
     /// Takes all memory the shard will ever use, except for what one
-    /// [`Command::Created`] carries, credentials, policy, and relay sockets
-    /// with ids of more than twice the allocations. Until a policy is set, that
+    /// [`Command::Created`] carries, credentials, policy, a byte for each
+    /// connection, and relay sockets with ids of more than twice the
+    /// allocations. Until a policy is set, that
     /// of [`PeerPolicy::default`] holds.
     ///
     /// Realm and software are cut at 763 and 509 bytes, and lifetimes brought
@@ -155,6 +158,7 @@ impl Server {
             quota: config.quota,
             limits: capacity,
             draining: false,
+            redirects: Redirects::new(config.redirect, config.first_stream, config.shared.shard()),
             commands: VecDeque::with_capacity(COMMANDS + commands_per_request(&capacity)),
             style: Style {
                 realm: config.realm.into(),
@@ -207,7 +211,8 @@ impl Server {
         }
     }
 
-    /// Refuses new allocations with 508 from now on; live ones go on.
+    /// Refuses new allocations from now on, with 508 or, where other servers
+    /// are known, by sending clients there; live ones go on.
     pub fn drain(&mut self) {
         self.draining = true;
     }
@@ -293,6 +298,17 @@ impl Server {
             self.end(allocation.slot, Deletion::Administrative);
         }
         live
+    }
+
+    /// A client has connected on this stream's socket, over TLS or DTLS if
+    /// `secure`.
+    pub fn connected(&mut self, socket: SocketId, secure: bool) {
+        self.redirects.connected(socket, secure);
+    }
+
+    /// Requests answered with 300 (Try Alternate).
+    pub fn redirected(&self) -> u64 {
+        self.redirects.given
     }
 
     /// The connection of this five-tuple is gone, and its number may be given
@@ -410,6 +426,7 @@ impl Server {
             + self.deletions.memory()
             + self.relays.memory()
             + self.auth.memory()
+            + self.redirects.memory()
             + self.commands.capacity() * size_of::<Command>()
     }
 }

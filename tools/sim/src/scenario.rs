@@ -112,6 +112,7 @@ impl Scenario {
                     allocations: random.percent(10.0).then(|| random.between(1, 12) as u32),
                 },
                 mobility: false,
+                redirect: Default::default(),
                 new_peers: NewPeers::default(),
                 bandwidth: BandwidthLimits::default(),
                 shared: Shared::new(workers as u16, 256),

@@ -268,33 +268,58 @@ fn nat_discovery(work: &mut Work<'_>, listeners: &Listeners, plain: u16) {
     work.set(&lines, "nat_discovery.port", i64::from(port));
 }
 
-/// Addresses of other servers: one list, whatever the client's transport.
+/// Addresses of other servers, which coturn tells apart by whether the client
+/// is encrypted.
 pub(super) fn alternates(work: &mut Work<'_>) {
-    for line in work.all("tls-alternate-server") {
-        work.refuse(
-            line,
-            "Other servers are one list for every transport, with the port of UDP and TCP.",
-            "remove the line; name the servers with alternate-server=.",
-        );
-    }
-    let mut found: Vec<SocketAddr> = Vec::new();
-    let mut lines = Vec::new();
-    for key in [
+    let plain = [
         "alternate-server",
         "udp-alternate-server",
         "tcp-alternate-server",
-    ] {
+    ];
+    let (mut lines, servers) = servers(work, &plain, UDP_AND_TCP);
+    if !servers.is_empty() {
+        work.set(&lines, "redirect.servers", list(&servers));
+    }
+    let (tls_lines, tls_servers) = self::servers(work, &["tls-alternate-server"], TLS);
+    if !tls_servers.is_empty() {
+        let tables = tls_servers.iter().map(|address| {
+            let mut table = toml::Table::new();
+            table.insert("address".to_owned(), address.to_string().into());
+            toml::Value::Table(table)
+        });
+        let tables = toml::Value::Array(tables.collect());
+        work.set(&tls_lines, "redirect.tls_servers", tables);
+        work.note(
+            tls_lines[0],
+            "Where a server there has a certificate of another name, add domain = \"…\" to its entry.",
+        );
+    }
+    lines.extend(tls_lines);
+    if servers.is_empty() && tls_servers.is_empty() {
+        return;
+    }
+    work.set(&lines, "redirect.when", "always");
+    work.note(
+        lines[0],
+        "Every client is sent there, as coturn does; redirect.when = \"full\" or \"draining\" serves clients here while it can.",
+    );
+}
+
+fn servers(work: &mut Work<'_>, keys: &[&str], port: u16) -> (Vec<At>, Vec<SocketAddr>) {
+    let mut found: Vec<SocketAddr> = Vec::new();
+    let mut lines = Vec::new();
+    for key in keys {
         for line in work.all(key) {
             let word = work.value(line).trim();
             let parsed = word
                 .parse()
                 .ok()
-                .or_else(|| address(word).map(|ip| SocketAddr::new(ip, UDP_AND_TCP)));
+                .or_else(|| address(word).map(|ip| SocketAddr::new(ip, port)));
             let Some(address) = parsed else {
                 work.refuse(
                     line,
                     "The value is not an address.",
-                    "write an address, with a port when it is not 3478.",
+                    &format!("write an address, with a port when it is not {port}."),
                 );
                 continue;
             };
@@ -304,14 +329,7 @@ pub(super) fn alternates(work: &mut Work<'_>) {
             }
         }
     }
-    if lines.is_empty() {
-        return;
-    }
-    work.set(&lines, "relay.alternate", list(&found));
-    work.note(
-        lines[0],
-        "Clients are sent there while this server drains or is full; coturn sends every client there.",
-    );
+    (lines, found)
 }
 
 pub(super) fn list<T: ToString>(items: &[T]) -> toml::Value {

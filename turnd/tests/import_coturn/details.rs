@@ -167,3 +167,19 @@ fn every_key_of_coturn_gets_an_answer() {
         );
     }
 }
+
+#[test]
+fn other_servers_get_every_client_as_they_do_from_coturn() {
+    let text = configuration(
+        "alternate-server=203.0.113.8\nalternate-server=203.0.113.9:3479\ntls-alternate-server=203.0.113.8",
+    );
+    for expected in [
+        "servers = [\"203.0.113.8:3478\", \"203.0.113.9:3479\"]",
+        "tls_servers = [{ address = \"203.0.113.8:5349\" }]",
+        "when = \"always\"",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let (what, _) = outcome(&with("alternate-server=elsewhere"), "alternate-server");
+    assert_eq!(what, Outcome::Refused);
+}

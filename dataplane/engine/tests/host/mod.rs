@@ -74,6 +74,7 @@ pub fn config() -> ShardConfig {
             },
             quota: Quota::default(),
             mobility: false,
+            redirect: Default::default(),
             new_peers: Default::default(),
             bandwidth: Default::default(),
             shared: Default::default(),

@@ -5,6 +5,7 @@ mod certificate;
 mod credentials;
 mod error;
 mod load;
+mod other_servers;
 mod print;
 mod section;
 mod settings;
@@ -17,6 +18,7 @@ pub(crate) use credentials::read_secret;
 pub use credentials::{CredentialsError, load_credentials};
 pub use error::{ConfigError, Problem};
 pub use load::Difference;
+pub use other_servers::{Redirect, TlsServer, When};
 pub use print::default_text;
 pub use section::{Key, Section};
 pub use settings::{

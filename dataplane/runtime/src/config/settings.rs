@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::other_servers::Redirect;
 use super::section::{Key, Section, section};
 use super::values::{Algorithm, Expiry, LogFormat, Moment, Network, PortRange};
 
@@ -32,6 +33,8 @@ section! {
         /// clients apart and the server would be an open relay: it refuses to
         /// start.
         auth: Auth = Auth::default(), table Auth;
+        /// Other servers that clients are sent to.
+        redirect: Redirect = Redirect::default(), table Redirect;
         /// Whom clients may reach. Every special-purpose range (private,
         /// loopback, link-local, cloud metadata, multicast, reserved …) is
         /// denied from the start, in every encoding of IPv4 within IPv6.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Role;
+use super::other_servers;
 use super::settings::Settings;
 use super::validate_streams::streams;
 
@@ -17,6 +18,7 @@ pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, St
     media(settings, role, &mut found);
     streams(settings, &mut found);
     usage(settings, &mut found);
+    other_servers::problems(settings, &mut found);
     found
 }
 

@@ -455,6 +455,7 @@ fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: u
             allocations: settings.limits.allocations,
         },
         mobility: settings.auth.mobility,
+        redirect: settings.redirect.for_shards(),
         new_peers: NewPeers {
             per_allocation: EventRate {
                 per_second: settings.limits.new_peers_per_second,

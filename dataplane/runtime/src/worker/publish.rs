@@ -128,6 +128,7 @@ pub(super) struct Gauges {
     pub(super) ports_free: usize,
     pub(super) relays_ready: usize,
     pub(super) reserved: usize,
+    pub(super) redirected: u64,
     pub(super) listener_drops: u64,
     pub(super) relay_drops: u64,
     pub(super) media_drops: u64,
@@ -221,6 +222,7 @@ pub(super) fn publish(page: &StatsPage, engine: &Counters, counts: &Counts, gaug
     put(Stat::RelayPortsFree, gauges.ports_free as u64);
     put(Stat::RelaysReady, gauges.relays_ready as u64);
     put(Stat::PortsReserved, gauges.reserved as u64);
+    put(Stat::AllocationsRedirected, gauges.redirected);
     for reason in DropReason::ALL {
         put(stat_of(reason), engine.dropped(reason));
     }

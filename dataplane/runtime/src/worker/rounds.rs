@@ -548,6 +548,7 @@ impl Worker {
             ports_free: totals.free,
             relays_ready: held.v4 + held.v6 + 2 * (pairs.v4 + pairs.v6),
             reserved: self.shard.reservations(),
+            redirected: self.shard.redirected(),
             listener_drops: self.sockets.listening.total,
             media_drops: self.sockets.media.total,
             relay_drops: self.sockets.relay_drops,

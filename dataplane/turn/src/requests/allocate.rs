@@ -10,7 +10,7 @@ use forebay_wire::stun::{
 
 use crate::auth::UserTag;
 use crate::command::{Command, Usage};
-use crate::config::Quota;
+use crate::config::{Alternate, Quota, RedirectWhen};
 use crate::expiry::grant;
 use crate::ids::FiveTuple;
 use crate::server::{OfferedRelay, Server};
@@ -85,6 +85,11 @@ impl Server {
             Some(_) => return Err(ErrorCode::UNSUPPORTED_TRANSPORT.into()),
             None => return Err(ErrorCode::BAD_REQUEST.into()),
         }
+        if self.redirects.is_due(RedirectWhen::Always)
+            && let Some(alternate) = self.alternate(request)
+        {
+            return Err(Denied::Sent(alternate));
+        }
         let mobility = self.asked_mobility(message)?;
         let wanted = self.wanted(message)?;
         if let Wanted::Reserved(token) = &wanted
@@ -93,7 +98,12 @@ impl Server {
             return Err(Denied::Elsewhere(shard_of(token)));
         }
         let payer = self.auth.account(&request.from);
-        let given = self.give(now, payer, wanted)?;
+        let claims = matches!(wanted, Wanted::Reserved(_));
+        let given = match self.give(now, payer, wanted) {
+            // A port reserved here is nowhere else.
+            Err(ErrorCode::INSUFFICIENT_CAPACITY) if !claims => return Err(self.full(request)),
+            given => given?,
+        };
         let granted = grant(&self.lifetimes, message.lifetime());
         let expires = now + Duration::from_secs(u64::from(granted));
         let token = given
@@ -145,6 +155,26 @@ impl Server {
         }
         self.arm_allocation(now, slot);
         Ok(slot)
+    }
+
+    /// What becomes of a client there is no room for.
+    fn full(&mut self, request: &Request<'_, '_>) -> Denied {
+        let because = if self.draining {
+            RedirectWhen::Draining
+        } else {
+            RedirectWhen::Full
+        };
+        if self.redirects.is_due(because)
+            && let Some(alternate) = self.alternate(request)
+        {
+            return Denied::Sent(alternate);
+        }
+        ErrorCode::INSUFFICIENT_CAPACITY.into()
+    }
+
+    fn alternate(&mut self, request: &Request<'_, '_>) -> Option<Alternate> {
+        let FiveTuple { socket, client, .. } = *request.tuple;
+        self.redirects.next(socket, client.0.is_ipv6())
     }
 
     /// An empty MOBILITY-TICKET asks for one (RFC 8016 §3.1).

@@ -15,6 +15,7 @@ use forebay_wire::stun::{AttributeType, Builder, Class, ErrorCode, Fingerprint, 
 
 use crate::answer::reason;
 use crate::auth::{Authenticated, Known, Rejected};
+use crate::config::Alternate;
 use crate::ids::FiveTuple;
 use crate::server::{Outcome, Server};
 use crate::verdict::Refusal;
@@ -56,6 +57,8 @@ enum Denied {
     With(ErrorCode),
     /// Another shard decides.
     Elsewhere(u16),
+    /// Answer with 300 and this server (RFC 8489 §10).
+    Sent(Alternate),
 }
 
 impl From<ErrorCode> for Denied {
@@ -246,15 +249,26 @@ impl Server {
                 )
                 .map(Handled::Answered);
         }
+        let plain = |code| (code, None);
         let result = match request.message.method() {
             Method::ALLOCATE => match self.allocate(&request) {
                 Err(Denied::Elsewhere(shard)) => return Ok(Handled::Elsewhere(shard)),
-                Err(Denied::With(code)) => Err(code),
+                Err(Denied::With(code)) => Err((code, None)),
+                Err(Denied::Sent(alternate)) => Err((ErrorCode::TRY_ALTERNATE, Some(alternate))),
                 Ok(slot) => Ok(Granted::Allocated(slot)),
             },
-            Method::REFRESH => self.refresh(&request).map(Granted::Refreshed),
-            Method::CREATE_PERMISSION => self.create_permission(&request).map(|()| Granted::Done),
-            _ => self.channel_bind(&request).map(|()| Granted::Done),
+            Method::REFRESH => self
+                .refresh(&request)
+                .map(Granted::Refreshed)
+                .map_err(plain),
+            Method::CREATE_PERMISSION => self
+                .create_permission(&request)
+                .map(|()| Granted::Done)
+                .map_err(plain),
+            _ => self
+                .channel_bind(&request)
+                .map(|()| Granted::Done)
+                .map_err(plain),
         };
         let class = if result.is_ok() {
             Class::Success
@@ -271,7 +285,10 @@ impl Server {
                     Ok(Granted::Allocated(slot)) => self.describe(slot, request.tuple, answer),
                     Ok(Granted::Refreshed(refreshed)) => refreshed.describe(answer),
                     Ok(Granted::Done) => Ok(()),
-                    Err(code) => answer.push_error_code(code, reason(code)),
+                    Err((code, alternate)) => {
+                        answer.push_error_code(code, reason(code))?;
+                        alternate.map_or(Ok(()), |alternate| push_alternate(answer, &alternate))
+                    }
                 },
             )
             .map(Handled::Answered)
@@ -326,6 +343,16 @@ fn understood(kind: AttributeType) -> bool {
             | AttributeType::XOR_MAPPED_ADDRESS
             | AttributeType::RESERVATION_TOKEN
     )
+}
+
+/// Adds ALTERNATE-SERVER, and ALTERNATE-DOMAIN for a client that is to find
+/// another certificate there (RFC 8489 §10).
+fn push_alternate(answer: &mut Builder<'_>, alternate: &Alternate) -> Result<(), NoRoom> {
+    answer.push_address(AttributeType::ALTERNATE_SERVER, alternate.address)?;
+    match &alternate.domain {
+        Some(domain) => answer.push(AttributeType::ALTERNATE_DOMAIN, domain.as_bytes()),
+        None => Ok(()),
+    }
 }
 
 /// Adds ADDRESS-ERROR-CODE (RFC 8656 §18.12) for a family.

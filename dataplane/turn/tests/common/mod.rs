@@ -61,6 +61,7 @@ pub fn config() -> Config {
         },
         quota: Quota::default(),
         mobility: false,
+        redirect: Default::default(),
         new_peers: NewPeers::default(),
         bandwidth: BandwidthLimits::default(),
         shared: Shared::default(),

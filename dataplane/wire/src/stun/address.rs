@@ -1,4 +1,4 @@
-//! XOR'd transport addresses (RFC 8489 §14.2).
+//! Transport addresses, XOR'd (RFC 8489 §14.2) and plain (§14.1).
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -47,6 +47,23 @@ pub(super) fn encode(address: SocketAddr, id: TransactionId, out: &mut [u8; 20])
         IpAddr::V6(ip) => {
             out[..4].copy_from_slice(&[0, FAMILY_V6, p0, p1]);
             out[4..].copy_from_slice(&(ip.to_bits() ^ mask(id)).to_be_bytes());
+            20
+        }
+    }
+}
+
+/// The same without the XOR.
+pub(super) fn encode_plain(address: SocketAddr, out: &mut [u8; 20]) -> usize {
+    let [p0, p1] = address.port().to_be_bytes();
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            out[..4].copy_from_slice(&[0, FAMILY_V4, p0, p1]);
+            out[4..8].copy_from_slice(&ip.octets());
+            8
+        }
+        IpAddr::V6(ip) => {
+            out[..4].copy_from_slice(&[0, FAMILY_V6, p0, p1]);
+            out[4..].copy_from_slice(&ip.octets());
             20
         }
     }

@@ -107,6 +107,14 @@ impl<'b> Builder<'b> {
         self.push(kind, &value[..len])
     }
 
+    /// Adds an address as MAPPED-ADDRESS holds it, without XOR
+    /// (ALTERNATE-SERVER).
+    pub fn push_address(&mut self, kind: AttributeType, address: SocketAddr) -> Result<(), NoRoom> {
+        let mut value = [0; 20];
+        let len = address::encode_plain(address, &mut value);
+        self.push(kind, &value[..len])
+    }
+
     /// Adds CHANNEL-NUMBER.
     pub fn push_channel_number(&mut self, number: u16) -> Result<(), NoRoom> {
         let [a, b] = number.to_be_bytes();

@@ -74,6 +74,8 @@ impl fmt::Debug for TransactionId {
 pub struct ErrorCode(u16);
 
 impl ErrorCode {
+    /// Another server is to be asked (RFC 8489 §10).
+    pub const TRY_ALTERNATE: Self = Self(300);
     /// Malformed request.
     pub const BAD_REQUEST: Self = Self(400);
     /// No or wrong credentials.

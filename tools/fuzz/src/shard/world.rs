@@ -70,6 +70,7 @@ impl World {
                     allocations: None,
                 },
                 mobility: true,
+                redirect: Default::default(),
                 new_peers: Default::default(),
                 bandwidth: Default::default(),
                 shared: Default::default(),

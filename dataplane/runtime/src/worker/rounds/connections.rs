@@ -3,6 +3,7 @@
 use forebay_sys::ring::{RingFailed, Wait};
 
 use super::Worker;
+use crate::streams::ClientTransport;
 use crate::worker::streams::ADOPTED;
 use crate::worker::transmit::sends;
 
@@ -45,8 +46,11 @@ impl Worker {
             let Some(connection) = self.control.mailbox.take_connection() else {
                 return Ok(());
             };
-            self.streams
-                .adopt(&mut self.ring, connection, self.state.now.instant)?;
+            let (ring, now) = (&mut self.ring, self.state.now.instant);
+            let secure = connection.transport != ClientTransport::Tcp;
+            if let Some(socket) = self.streams.adopt(ring, connection, now)? {
+                self.shard.connected(socket, secure);
+            }
         }
         self.state.mail = true;
         Ok(())

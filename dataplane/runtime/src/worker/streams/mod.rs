@@ -162,13 +162,13 @@ impl Streams {
         self.first + index
     }
 
-    /// Takes a connection over, or closes it for want of an id.
+    /// Takes a connection over and gives its id, or closes it for want of one.
     pub(super) fn adopt(
         &mut self,
         ring: &mut Ring,
         mut connection: Connection,
         now: Instant,
-    ) -> Result<(), RingFailed> {
+    ) -> Result<Option<SocketId>, RingFailed> {
         let free = match connection.speaks {
             Speaks::Turn => self.free.pop(),
             Speaks::Media => self.free_media.pop(),
@@ -176,7 +176,7 @@ impl Streams {
         let Some(index) = free else {
             self.counts.refused += 1;
             self.gone += 1;
-            return Ok(());
+            return Ok(None);
         };
         let slot = self.slot(index);
         let mut live = Live::new(&mut connection, SocketId(slot), now);
@@ -186,7 +186,7 @@ impl Streams {
             self.gone += 1;
             self.give_back(index);
             ring.recycle(scratch.into_iter());
-            return Ok(());
+            return Ok(None);
         };
         let generation = self.entries[index as usize].generation;
         let early = match ring.stream_area(buffer) {
@@ -220,7 +220,8 @@ impl Streams {
         self.counts.adopted += 1;
         self.checks
             .push_back((now + self.period(), index, generation));
-        ring.receive_stream(slot, Tag::Stream { slot, generation }.pack())
+        ring.receive_stream(slot, Tag::Stream { slot, generation }.pack())?;
+        Ok(Some(SocketId(slot)))
     }
 
     /// Looks at connections that are due, a bounded number per call.
