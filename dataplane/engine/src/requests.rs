@@ -1,7 +1,7 @@
 //! The second pass over a batch: STUN messages the server answers, within a
 //! budget while media flows.
 
-use forebay_turn::{ClientAddr, FiveTuple, Outcome, Server};
+use forebay_turn::{ClientAddr, FiveTuple, Outcome, ReplyFrom, Server};
 use forebay_wire::clock::Now;
 
 use crate::batch::{Arena, Piece, RxBatch, TrafficClass, Transmit, TxBatch};
@@ -69,11 +69,14 @@ impl Shard {
                     request: datagram.into(),
                 });
             }
-            Outcome::Reply(len) => {
-                self.counters.answers += 1;
-                self.push_answer(tuple, len, tx);
-            }
+            Outcome::Reply(len) => self.reply(tuple, len, tx),
+            Outcome::ReplyFrom(ReplyFrom { len, tuple }) => self.reply(&tuple, len, tx),
         }
+    }
+
+    fn reply(&mut self, tuple: &FiveTuple, len: usize, tx: &mut TxBatch) {
+        self.counters.answers += 1;
+        self.push_answer(tuple, len, tx);
     }
 
     pub(crate) fn has_room_for_answer(&self, tx: &TxBatch) -> bool {

@@ -110,7 +110,7 @@ fn every_unknown_key_is_named_with_its_place_and_neighbour() {
             "t.toml:4:1: unknown key `relay.banana`; known here: addresses, external, ports, ready",
             "t.toml:6:3: unknown key `listen.addresses`; it belongs in the section [relay]",
             "t.toml:7:2: unknown key `zzz`; known here: realm, cores, listen, tls, proxy_protocol, relay, auth, \
-             peers, limits, lifetimes, sockets, media, metrics, control, usage, log",
+             redirect, nat_discovery, peers, limits, lifetimes, sockets, media, metrics, control, usage, log",
         ]
     );
     let nested = refusal("[auth]\nsecrets = [{ id = \"a\", fil = \"s\" }]\n");
@@ -298,4 +298,38 @@ fn addresses_of_streams_need_a_certificate_and_ports_of_their_own() {
         let message = refusal(&with(text));
         assert!(message.contains(told), "{text}: {message}");
     }
+}
+
+#[test]
+fn algorithms_other_servers_and_second_addresses_are_checked() {
+    for (text, word) in [
+        ("algorithms = []", "auth.algorithms"),
+        ("algorithms = [\"md5\", \"md5\"]", "auth.algorithms"),
+        ("algorithms = [\"sha1\"]", "sha1"),
+        ("expiry = \"never\"", "never"),
+        (
+            "[redirect]\nservers = [\"0.0.0.0:3478\"]",
+            "redirect.servers",
+        ),
+        (
+            "[listen]\ntcp = [\"192.0.2.1:3478\"]\n[redirect]\nservers = [\"192.0.2.1:3478\"]",
+            "in circles",
+        ),
+        (
+            "[redirect]\ntls_servers = [{ address = \"192.0.2.1:5349\", domain = \"a b\" }]",
+            "redirect.tls_servers",
+        ),
+        (
+            "[nat_discovery]\nalternate = [\"192.0.2.1\", \"192.0.2.2\"]",
+            "second of its family",
+        ),
+        ("[nat_discovery]\nport = 0", "nat_discovery.port"),
+    ] {
+        let refused = refusal(&format!("{AUTH}{text}\n"));
+        assert!(refused.contains(word), "{text}: {refused}");
+    }
+    parse(&format!(
+        "{AUTH}expiry = \"strict\"\nalgorithms = [\"sha256\"]\n[redirect]\nwhen = \"always\"\nservers = [\"[2001:db8::8]:3478\"]\n"
+    ))
+    .expect("accepted");
 }

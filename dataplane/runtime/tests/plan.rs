@@ -202,3 +202,75 @@ fn without_addresses_of_its_own_media_uses_the_relays() {
     .expect_err("three workers");
     assert_eq!(error.key, "media.port");
 }
+
+/// Socket, local and public address of the four places, by address and port.
+fn places(plan: &Plan) -> Vec<(u32, String, String)> {
+    let [discovery] = &plan.turn.discovery[..] else {
+        unreachable!("one family");
+    };
+    let places = discovery.places.as_flattened().iter();
+    places
+        .map(|place| {
+            let (local, public) = (place.local.to_string(), place.public.to_string());
+            (place.socket.0, local, public)
+        })
+        .collect()
+}
+
+#[test]
+fn nat_discovery_listens_where_nothing_does_yet() {
+    let named = plan(
+        "[listen]\nudp = [\"10.0.0.5:3478\", \"192.168.1.1:3478\"]\n\
+         [relay]\naddresses = [\"10.0.0.5\"]\nexternal = [{ relay = \"10.0.0.5\", public = \"203.0.113.5\" }]\n\
+         [nat_discovery]\nalternate = [\"192.168.1.1\"]\n",
+    )
+    .expect("a plan");
+    let listen: Vec<String> = named.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        listen,
+        [
+            "10.0.0.5:3478",
+            "192.168.1.1:3478",
+            "10.0.0.5:3479",
+            "192.168.1.1:3479"
+        ]
+    );
+    let expected = [
+        (0, "10.0.0.5:3478", "203.0.113.5:3478"),
+        (2, "10.0.0.5:3479", "203.0.113.5:3479"),
+        (1, "192.168.1.1:3478", "192.168.1.1:3478"),
+        (3, "192.168.1.1:3479", "192.168.1.1:3479"),
+    ];
+    let expected =
+        expected.map(|(socket, local, public)| (socket, local.to_owned(), public.to_owned()));
+    assert_eq!(places(&named), expected);
+
+    // A wildcard receives at both addresses already.
+    let every =
+        plan("[nat_discovery]\nalternate = [\"192.168.1.1\"]\nport = 3480\n").expect("a plan");
+    let sockets: Vec<u32> = places(&every).iter().map(|(socket, ..)| *socket).collect();
+    assert_eq!(sockets, [0, 2, 0, 3]);
+    assert_eq!(every.listen.len(), 4);
+    assert_eq!(places(&every)[0].1, "10.0.0.5:3478");
+    assert!(plan("").expect("a plan").turn.discovery.is_empty());
+}
+
+#[test]
+fn nat_discovery_needs_two_addresses_and_two_ports() {
+    for (text, key) in [
+        (
+            "[listen]\nudp = [\"10.0.0.5:3478\"]\n[nat_discovery]\nalternate = [\"10.0.0.5\"]\n",
+            "nat_discovery.alternate",
+        ),
+        (
+            "[listen]\nudp = [\"10.0.0.5:3478\"]\n[nat_discovery]\nalternate = [\"2001:db8::6\"]\n",
+            "nat_discovery.alternate",
+        ),
+        (
+            "[nat_discovery]\nalternate = [\"192.168.1.1\"]\nport = 3478\n",
+            "nat_discovery.port",
+        ),
+    ] {
+        assert_eq!(plan(text).expect_err("no plan").key, key, "{text}");
+    }
+}

@@ -36,6 +36,9 @@ pub struct Config {
     pub mobility: bool,
     /// Where clients are sent instead of being served here.
     pub redirect: Redirect,
+    /// Where clients may find out how their NAT behaves (RFC 5780), one entry
+    /// per address family at most; empty switches it off.
+    pub discovery: Vec<Discovery>,
     /// How many addresses a client may open to peers, and how fast.
     pub new_peers: NewPeers,
     /// How much may be relayed.
@@ -159,6 +162,25 @@ pub enum RedirectWhen {
     Full,
     /// Always.
     Always,
+}
+
+/// The four transport addresses a server has for NAT behaviour discovery (RFC
+/// 5780 §2): two addresses with the same two ports each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Discovery {
+    /// By address, then by port.
+    pub places: [[Place; 2]; 2],
+}
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The listening socket, which may be a wildcard's.
+    pub socket: SocketId,
+    /// Where it receives.
+    pub local: SocketAddr,
+    /// Where clients send to.
+    pub public: SocketAddr,
 }
 
 /// How fast permissions for addresses without one may be installed; refreshing

@@ -10,6 +10,7 @@ mod auth;
 mod bandwidth;
 mod command;
 mod config;
+mod discovery;
 mod expiry;
 mod fast_path;
 mod icmp;
@@ -28,8 +29,9 @@ mod verdict;
 pub use auth::AuthFailures;
 pub use command::{Command, Deletion, Surveyed, Usage};
 pub use config::{
-    Alternate, BandwidthLimits, Capacity, Config, Credentials, EventRate, Expiry, Lifetimes,
-    NewPeers, PasswordAlgorithm, PrefixBudget, Quota, Redirect, RedirectWhen, Secret, Seeds, User,
+    Alternate, BandwidthLimits, Capacity, Config, Credentials, Discovery, EventRate, Expiry,
+    Lifetimes, NewPeers, PasswordAlgorithm, Place, PrefixBudget, Quota, Redirect, RedirectWhen,
+    Secret, Seeds, User,
 };
 pub use icmp::Untold;
 pub use ids::{
@@ -37,6 +39,6 @@ pub use ids::{
     RelayedAddr, SocketId,
 };
 pub use policy::{Denial, MediaMapping, PeerPolicy, RelayMapping, Verdict};
-pub use server::{OfferedRelay, Outcome, RelaysHeld, Server};
+pub use server::{OfferedRelay, Outcome, RelaysHeld, ReplyFrom, Server};
 pub use shared::Shared;
 pub use verdict::{Framing, Refusal, ToClient, ToPeer};

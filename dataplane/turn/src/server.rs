@@ -9,7 +9,7 @@ use crate::answer::Style;
 use crate::auth::{AuthFailures, Authenticator};
 use crate::bandwidth::Bandwidth;
 use crate::command::{Command, Deletion, Surveyed, Usage};
-use crate::config::{Capacity, Config, Credentials, Lifetimes, Quota, Seeds};
+use crate::config::{Capacity, Config, Credentials, Discovery, Lifetimes, Quota, Seeds};
 use crate::icmp::IcmpPace;
 use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
 use crate::pace::Pace;
@@ -42,11 +42,22 @@ pub struct RelaysHeld {
     pub v6: usize,
 }
 
+/// An answer that does not simply go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReplyFrom {
+    /// The first so many bytes of the lent buffer.
+    pub len: usize,
+    /// The socket and the local address to send from, and where to.
+    pub tuple: FiveTuple,
+}
+
 /// What became of a STUN message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Send the first `n` bytes of the lent buffer back to the source.
     Reply(usize),
+    /// Send them from another of our sockets, or to another port (RFC 5780).
+    ReplyFrom(ReplyFrom),
     /// Nothing to send, counted under this reason.
     Silent(Refusal),
     /// The shard with this number holds what the request is about (a mobility
@@ -102,6 +113,7 @@ pub struct Server {
     pub(crate) limits: Capacity,
     pub(crate) draining: bool,
     pub(crate) redirects: Redirects,
+    pub(crate) discovery: Box<[Discovery]>,
     pub(crate) commands: VecDeque<Command>,
 }
 
@@ -159,6 +171,7 @@ impl Server {
             limits: capacity,
             draining: false,
             redirects: Redirects::new(config.redirect, config.first_stream, config.shared.shard()),
+            discovery: config.discovery.into(),
             commands: VecDeque::with_capacity(COMMANDS + commands_per_request(&capacity)),
             style: Style {
                 realm: config.realm.into(),
@@ -427,6 +440,7 @@ impl Server {
             + self.relays.memory()
             + self.auth.memory()
             + self.redirects.memory()
+            + size_of_val(&*self.discovery)
             + self.commands.capacity() * size_of::<Command>()
     }
 }

@@ -113,6 +113,7 @@ impl Scenario {
                 },
                 mobility: false,
                 redirect: Default::default(),
+                discovery: Vec::new(),
                 new_peers: NewPeers::default(),
                 bandwidth: BandwidthLimits::default(),
                 shared: Shared::new(workers as u16, 256),

@@ -75,6 +75,7 @@ pub fn config() -> ShardConfig {
             quota: Quota::default(),
             mobility: false,
             redirect: Default::default(),
+            discovery: Vec::new(),
             new_peers: Default::default(),
             bandwidth: Default::default(),
             shared: Default::default(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::nat_discovery::NatDiscovery;
 use super::other_servers::Redirect;
 use super::section::{Key, Section, section};
 use super::values::{Algorithm, Expiry, LogFormat, Moment, Network, PortRange};
@@ -35,6 +36,8 @@ section! {
         auth: Auth = Auth::default(), table Auth;
         /// Other servers that clients are sent to.
         redirect: Redirect = Redirect::default(), table Redirect;
+        /// How clients find out what their NAT does (RFC 5780). Off by default.
+        nat_discovery: NatDiscovery = NatDiscovery::default(), table NatDiscovery;
         /// Whom clients may reach. Every special-purpose range (private,
         /// loopback, link-local, cloud metadata, multicast, reserved …) is
         /// denied from the start, in every encoding of IPv4 within IPv6.

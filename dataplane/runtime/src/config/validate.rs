@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Role;
-use super::other_servers;
 use super::settings::Settings;
 use super::validate_streams::streams;
+use super::{nat_discovery, other_servers};
 
 /// Problems as dotted key and message.
 pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, String)> {
@@ -19,6 +19,7 @@ pub(super) fn problems(settings: &Settings, role: Role) -> Vec<(&'static str, St
     streams(settings, &mut found);
     usage(settings, &mut found);
     other_servers::problems(settings, &mut found);
+    nat_discovery::problems(settings, &mut found);
     found
 }
 

@@ -1,6 +1,7 @@
 //! From settings to running workers, and what can be asked of them all.
 
 mod credentials;
+mod discovery;
 mod host;
 mod media;
 mod plan;

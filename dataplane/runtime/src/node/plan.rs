@@ -9,6 +9,7 @@ use forebay_turn::{
 };
 use ipnet::IpNet;
 
+use super::discovery::discoveries;
 use super::host::Host;
 use crate::config::{Algorithm, Expiry, Peers, Settings};
 use crate::streams::ClientTransport;
@@ -98,7 +99,7 @@ impl Plan {
         let mut chosen = Vec::new();
         let cores = cores(settings, host)?;
         let workers = cores.len();
-        let listen = match &settings.listen.udp {
+        let mut listen = match &settings.listen.udp {
             Some(addresses) => addresses.clone(),
             None => {
                 let mut addresses = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 3478))];
@@ -111,6 +112,7 @@ impl Plan {
             }
         };
         let relays = relays(settings, host, &mut chosen)?;
+        let discovery = discoveries(&settings.nat_discovery, host, &relays, &mut listen)?;
         let media = media(settings, &relays, workers)?;
         let front = front(settings);
         let ours: Vec<SocketAddr> = listen
@@ -149,7 +151,10 @@ impl Plan {
             cores,
             listen,
             ports,
-            turn: turn_config(settings, capacity, sockets, workers),
+            turn: Config {
+                discovery,
+                ..turn_config(settings, capacity, sockets, workers)
+            },
             front,
             media,
             chosen,
@@ -456,6 +461,7 @@ fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: u
         },
         mobility: settings.auth.mobility,
         redirect: settings.redirect.for_shards(),
+        discovery: Vec::new(),
         new_peers: NewPeers {
             per_allocation: EventRate {
                 per_second: settings.limits.new_peers_per_second,

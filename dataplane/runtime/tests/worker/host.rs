@@ -108,6 +108,7 @@ pub fn turn(allocations: u32) -> Config {
         quota: Quota::default(),
         mobility: false,
         redirect: Default::default(),
+        discovery: Vec::new(),
         new_peers: Default::default(),
         bandwidth: Default::default(),
         shared: Default::default(),

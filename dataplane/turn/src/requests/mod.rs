@@ -17,7 +17,7 @@ use crate::answer::reason;
 use crate::auth::{Authenticated, Known, Rejected};
 use crate::config::Alternate;
 use crate::ids::FiveTuple;
-use crate::server::{Outcome, Server};
+use crate::server::{Outcome, ReplyFrom, Server};
 use crate::verdict::Refusal;
 
 use refresh::Refreshed;
@@ -71,6 +71,8 @@ impl From<ErrorCode> for Denied {
 enum Handled {
     /// The answer has so many bytes.
     Answered(usize),
+    /// The answer leaves from elsewhere.
+    AnsweredFrom(ReplyFrom),
     /// The source prefix cannot pay for an answer.
     Unpaid,
     /// Another shard's.
@@ -110,6 +112,7 @@ impl Server {
         };
         match handled {
             Ok(Handled::Answered(len)) => Outcome::Reply(len),
+            Ok(Handled::AnsweredFrom(reply)) => Outcome::ReplyFrom(reply),
             Ok(Handled::Unpaid) => Outcome::Silent(Refusal::PrefixBudget),
             Ok(Handled::Elsewhere(shard)) => Outcome::Elsewhere(shard),
             Err(NoRoom) => Outcome::Silent(Refusal::NoRoom),
@@ -230,7 +233,9 @@ impl Server {
     }
 
     fn perform(&mut self, request: Request<'_, '_>, answer: &mut [u8]) -> Result<Handled, NoRoom> {
-        let mut unknown = self.unknown_attributes(request.message).peekable();
+        let mut unknown = self
+            .unknown_attributes(request.message, |_| false)
+            .peekable();
         if unknown.peek().is_some() {
             return self
                 .style
@@ -294,15 +299,19 @@ impl Server {
             .map(Handled::Answered)
     }
 
-    /// Attributes that have to be understood and are not (RFC 8489 §6.3.1).
+    /// Attributes that have to be understood and are not (RFC 8489 §6.3.1);
+    /// `more` are those the method knows besides.
     fn unknown_attributes<'m>(
         &self,
         message: &Message<'m>,
+        more: fn(AttributeType) -> bool,
     ) -> impl Iterator<Item = AttributeType> + Clone + use<'m> {
         let dont_fragment = self.dont_fragment;
         message
             .unknown_required(move |kind| {
-                understood(kind) || (dont_fragment && kind == AttributeType::DONT_FRAGMENT)
+                understood(kind)
+                    || (dont_fragment && kind == AttributeType::DONT_FRAGMENT)
+                    || more(kind)
             })
             .take(UNKNOWN_LISTED)
     }

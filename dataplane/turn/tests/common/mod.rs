@@ -62,6 +62,7 @@ pub fn config() -> Config {
         quota: Quota::default(),
         mobility: false,
         redirect: Default::default(),
+        discovery: Vec::new(),
         new_peers: NewPeers::default(),
         bandwidth: BandwidthLimits::default(),
         shared: Shared::default(),
@@ -248,6 +249,10 @@ impl World {
         match outcome {
             Outcome::Reply(len) => {
                 answer.truncate(len);
+                Ok(answer)
+            }
+            Outcome::ReplyFrom(reply) => {
+                answer.truncate(reply.len);
                 Ok(answer)
             }
             Outcome::Silent(refusal) => Err(refusal),

@@ -11,6 +11,8 @@ pub struct AttributeType(pub u16);
 impl AttributeType {
     /// RFC 8489 §14.1.
     pub const MAPPED_ADDRESS: Self = Self(0x0001);
+    /// RFC 5780 §7.2.
+    pub const CHANGE_REQUEST: Self = Self(0x0003);
     /// RFC 8489 §14.3.
     pub const USERNAME: Self = Self(0x0006);
     /// RFC 8489 §14.5.
@@ -55,6 +57,10 @@ impl AttributeType {
     pub const PRIORITY: Self = Self(0x0024);
     /// RFC 8445 §16.1.
     pub const USE_CANDIDATE: Self = Self(0x0025);
+    /// RFC 5780 §7.6.
+    pub const PADDING: Self = Self(0x0026);
+    /// RFC 5780 §7.5.
+    pub const RESPONSE_PORT: Self = Self(0x0027);
     /// RFC 8656 §18.11.
     pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     /// RFC 8656 §18.12.
@@ -75,6 +81,10 @@ impl AttributeType {
     pub const ICE_CONTROLLED: Self = Self(0x8029);
     /// RFC 8445 §16.1.
     pub const ICE_CONTROLLING: Self = Self(0x802A);
+    /// RFC 5780 §7.3.
+    pub const RESPONSE_ORIGIN: Self = Self(0x802B);
+    /// RFC 5780 §7.4.
+    pub const OTHER_ADDRESS: Self = Self(0x802C);
     /// RFC 8016 §3.3.
     pub const MOBILITY_TICKET: Self = Self(0x8030);
 

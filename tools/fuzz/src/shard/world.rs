@@ -71,6 +71,7 @@ impl World {
                 },
                 mobility: true,
                 redirect: Default::default(),
+                discovery: Vec::new(),
                 new_peers: Default::default(),
                 bandwidth: Default::default(),
                 shared: Default::default(),
