@@ -162,7 +162,7 @@ export class Person {
           lost: row?.packetsLost ?? 0, height: row?.frameHeight ?? null, width: row?.frameWidth ?? null, samples: row?.totalSamplesReceived ?? 0,
           concealed: (row?.concealedSamples ?? 0) - (row?.silentConcealedSamples ?? 0), freezes: row?.freezeCount ?? null,
           keyFrames: row?.keyFramesDecoded ?? 0, nacks: row?.nackCount ?? 0, plis: row?.pliCount ?? 0,
-          shown: seen?.frames ?? 0, gap: seen ? Math.max(seen.gap, seen.settled ? performance.now() - seen.last : 0) : null, bytes: row?.bytesReceived ?? 0,
+          stall: Math.round(window.forebayStall ?? 0), shown: seen?.frames ?? 0, gap: seen ? Math.max(seen.gap, seen.settled ? performance.now() - seen.last : 0) : null, bytes: row?.bytesReceived ?? 0,
         };
       }));
     });
@@ -189,6 +189,7 @@ export class Person {
   forgetGaps() {
     return this.tab.evaluate(() => {
       for (const seen of window.forebayFrames.values()) seen.gap = 0;
+      window.forebayStall = 0;
     });
   }
 
@@ -211,11 +212,19 @@ function reroute(ports) {
   };
 }
 
-/** In the page: the longest time without a new picture, per video. */
+/**
+ * In the page: the longest time without a new picture, per video; and without
+ * a turn of the page itself, which shows a machine that is too busy.
+ */
 function watchFrames(beginning) {
   const frames = window.forebayFrames = new Map();
   const watched = new WeakSet();
+  let turn = performance.now();
+  window.forebayStall = 0;
   setInterval(() => {
+    const now = performance.now();
+    window.forebayStall = Math.max(window.forebayStall, now - turn);
+    turn = now;
     for (const participant of window.forebayRoom.room?.participants.values() ?? []) {
       for (const track of participant.tracks.values()) {
         const tile = document.querySelector(`[data-tile="${track.source === 'screen' ? `${participant.id}-screen` : participant.id}"] video`);

@@ -99,6 +99,7 @@ await main(async () => {
   for (const person of people) assert.deepEqual(person.complaints, [], `${person.name}'s console is clean`);
   return {
     met, longestGap: Math.round(Math.max(...lines.filter((l) => l.kind === 'video').map((l) => l.gap))),
+    longestStall: Math.max(...lines.map((l) => l.stall)),
     freezes: lines.reduce((sum, l) => sum + (l.freezes ?? 0), 0), lost: lines.reduce((sum, l) => sum + l.lost, 0),
     paths, tracks: lines.map((l) => `${l.at} ← ${l.from} ${l.kind}: ${l.kind === 'video' ? `${l.frames} frames, gap ${Math.round(l.gap)} ms` : `${l.packets} packets`}`),
   };
