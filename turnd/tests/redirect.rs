@@ -25,14 +25,13 @@ fn sending_to(other: &Server, when: &str) -> Setup {
 fn relays(server: &Server) -> bool {
     let echo = Peer::start(PEER);
     let (address, port) = (server.setup.address.to_string(), echo.port.to_string());
-    let output = server.uclient(
-        &[
-            &ANN[..],
-            &[
-                "-c", "-X", "-n", "10", "-z", "5", "-e", PEER, "-r", &port, &address,
-            ],
-        ]
-        .concat(),
+    let output = installed(
+        Command::new("turnutils_uclient")
+            .args(["-p", &server.setup.port.to_string()])
+            .args(ANN)
+            .args(["-c", "-X", "-n", "10", "-z", "5"])
+            .args(["-e", PEER, "-r", &port, &address])
+            .output(),
     );
     String::from_utf8_lossy(&output.stdout).contains("tot_send_msgs=10, tot_recv_msgs=10")
 }

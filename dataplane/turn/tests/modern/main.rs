@@ -2,15 +2,17 @@
 //! attacker on the way can make of the offer.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod expiry;
+mod habits;
 
 use common::*;
-use forebay_turn::{Config, Credentials, Expiry, PasswordAlgorithm};
-use forebay_wire::clock::UnixSeconds;
+use forebay_turn::{Config, Credentials, PasswordAlgorithm};
 use forebay_wire::stun::{AttributeType, Builder, Message, Method};
+use habits::{Habits, hmac_sha256};
 use hmac::{Hmac, KeyInit, Mac};
-use md5::Md5;
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 const SHA256: [u8; 4] = [0, 2, 0, 0];
 const MD5: [u8; 4] = [0, 1, 0, 0];
@@ -27,134 +29,6 @@ fn users_alone(world: &mut World) {
         secrets: Vec::new(),
         users: vec![user("alice", "wonder"), user("bob", "builder")],
     });
-}
-
-/// The habits of one client.
-struct Habits {
-    list: Option<Vec<u8>>,
-    algorithm: Option<[u8; 4]>,
-    sha1: bool,
-    sha256: bool,
-    hashed: bool,
-}
-
-impl Habits {
-    /// What RFC 8489 §9.2.5 makes of a challenge that offers both.
-    fn proper() -> Self {
-        Self {
-            list: Some([SHA256, MD5].concat()),
-            algorithm: Some(SHA256),
-            sha1: false,
-            sha256: true,
-            hashed: false,
-        }
-    }
-
-    fn key(&self, client: &Client) -> Vec<u8> {
-        let parts = [
-            &client.username[..],
-            b":",
-            REALM.as_bytes(),
-            b":",
-            &client.password,
-        ]
-        .concat();
-        match self.algorithm {
-            Some(SHA256) => Sha256::digest(parts).to_vec(),
-            _ => Md5::digest(parts).to_vec(),
-        }
-    }
-
-    fn request(
-        &self,
-        client: &mut Client,
-        method: Method,
-        fill: &dyn Fn(&mut Builder<'_>),
-    ) -> Vec<u8> {
-        let key = self.key(client);
-        let (username, nonce) = (client.username.clone(), client.nonce.clone());
-        client.plain(method, &|message| {
-            if method == Method::ALLOCATE {
-                message
-                    .push(AttributeType::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
-                    .unwrap();
-            }
-            fill(message);
-            if self.hashed {
-                let parts = [&username[..], b":", REALM.as_bytes()].concat();
-                message
-                    .push(AttributeType::USERHASH, &Sha256::digest(parts))
-                    .unwrap();
-            } else {
-                message.push(AttributeType::USERNAME, &username).unwrap();
-            }
-            message
-                .push(AttributeType::REALM, REALM.as_bytes())
-                .unwrap();
-            message.push(AttributeType::NONCE, &nonce).unwrap();
-            if let Some(list) = &self.list {
-                message
-                    .push(AttributeType::PASSWORD_ALGORITHMS, list)
-                    .unwrap();
-            }
-            if let Some(algorithm) = &self.algorithm {
-                message
-                    .push(AttributeType::PASSWORD_ALGORITHM, algorithm)
-                    .unwrap();
-            }
-            if self.sha1 {
-                sign(message, &key);
-            }
-            if self.sha256 {
-                let mac = hmac_sha256(&key, message);
-                message.push_integrity_sha256(&mac).unwrap();
-            }
-        })
-    }
-
-    /// Sends a request under these habits, holds the answer's integrity
-    /// against them and gives the code.
-    fn call(&self, world: &mut World, client: &mut Client, method: Method) -> u16 {
-        self.call_with(world, client, method, &|_| {})
-    }
-
-    fn call_with(
-        &self,
-        world: &mut World,
-        client: &mut Client,
-        method: Method,
-        fill: &dyn Fn(&mut Builder<'_>),
-    ) -> u16 {
-        let request = self.request(client, method, fill);
-        let answer = client.exchange(world, &request);
-        let (view, key) = (answer.view(), self.key(client));
-        match (view.integrity(), view.integrity_sha256()) {
-            (None, None) => assert!(matches!(answer.code(), 400 | 401 | 438)),
-            (Some(seal), None) => {
-                assert!(!self.sha256, "answered with SHA-1");
-                let covered = [&seal.input.header, seal.input.body].concat();
-                assert_eq!(hmac(&key, &covered), *seal.mac);
-            }
-            (None, Some(seal)) => {
-                assert!(self.sha256, "answered with SHA-256");
-                assert_eq!(seal.mac.len(), 32);
-                let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
-                mac.update(&seal.input.header);
-                mac.update(seal.input.body);
-                assert_eq!(mac.finalize().into_bytes()[..], *seal.mac);
-            }
-            (Some(_), Some(_)) => panic!("one of the two in an answer"),
-        }
-        answer.code()
-    }
-}
-
-fn hmac_sha256(key: &[u8], message: &Builder<'_>) -> [u8; 32] {
-    let input = message.integrity_sha256_input();
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-    mac.update(&input.header);
-    mac.update(input.body);
-    mac.finalize().into_bytes().into()
 }
 
 #[test]
@@ -257,7 +131,8 @@ fn an_offer_changed_on_the_way_is_noticed() {
     let mut alice = Client::alice(4000);
     alice.challenge(&mut world);
     let both = [SHA256, MD5].concat();
-    let changed: [(Option<Vec<u8>>, Option<[u8; 4]>); 9] = [
+    type Changed = (Option<Vec<u8>>, Option<[u8; 4]>);
+    let changed: [Changed; 9] = [
         // SHA-256 taken out, the order turned, another added.
         (Some(MD5.to_vec()), Some(MD5)),
         (Some([MD5, SHA256].concat()), Some(MD5)),
@@ -533,75 +408,4 @@ fn without_md5_clients_of_rfc_5389_stay_out() {
         ..Habits::proper()
     };
     assert_eq!(only.call(&mut world, &mut alice, Method::ALLOCATE), 0);
-}
-
-fn strict() -> World {
-    World::new(Config {
-        expiry: Expiry::Strict,
-        ..modern()
-    })
-}
-
-#[test]
-fn strict_expiry_ends_a_live_allocation() {
-    let mut world = strict();
-    let at = "198.18.0.1:4000";
-    let mut carol = Client::rest(&world, at, "carol", 60, SECRET);
-    carol.allocate(&mut world);
-    assert_eq!(carol.bind(&mut world, 0x4000, PEER), 0);
-    world.advance(secs(59));
-    assert_eq!(carol.refresh(&mut world, None).code(), 0);
-    world.advance(secs(31));
-    assert_eq!(carol.refresh(&mut world, None).code(), 401);
-    assert_eq!(carol.permit(&mut world, &[PEER]), 401);
-    assert_eq!(carol.bind(&mut world, 0x4000, PEER), 401);
-    let failures = *world.server.auth_failures();
-    assert_eq!((failures.wrong, failures.expired), (0, 3));
-    assert_eq!(failures.last_expired, Some((carol.tuple.client, 30)));
-    // What it has goes on, and saying goodbye is always allowed.
-    assert!(world.channel(&carol, 0x4000).is_ok());
-    assert_eq!(carol.refresh(&mut world, Some(0)).code(), 0);
-    assert_eq!(world.server.allocations(), 0);
-}
-
-#[test]
-fn strict_expiry_holds_for_hashed_names_and_spares_static_users() {
-    let mut world = strict();
-    let mut carol = Client::rest(&world, "198.18.0.1:4000", "carol", 60, SECRET);
-    carol.challenge(&mut world);
-    let proper = Habits::proper();
-    assert_eq!(proper.call(&mut world, &mut carol, Method::ALLOCATE), 0);
-    let mut alice = Client::alice(4001);
-    alice.allocate(&mut world);
-    world.advance(secs(60));
-    let hashed = Habits {
-        hashed: true,
-        ..Habits::proper()
-    };
-    assert_eq!(hashed.call(&mut world, &mut carol, Method::REFRESH), 401);
-    assert_eq!(alice.refresh(&mut world, None).code(), 0);
-}
-
-#[test]
-fn refused_credentials_are_told_apart() {
-    let mut world = World::new(modern());
-    let at = "198.18.0.1:4000";
-    let mut tries = |ttl: i64, secret: &str| {
-        let mut client = Client::rest(&world, at, "carol", ttl, secret);
-        let code = client.allocate_with(&mut world, &|_| {}).code();
-        (code, *world.server.auth_failures())
-    };
-    let (code, failures) = tries(-90, SECRET);
-    assert_eq!((code, failures.expired), (401, 1));
-    assert_eq!(failures.last_expired.map(|(_, ago)| ago), Some(90));
-    let (code, failures) = tries(48 * 3600 + 5, SECRET);
-    assert_eq!((code, failures.too_far_ahead), (401, 1));
-    let ahead = failures.last_too_far_ahead.map(|(_, ahead)| ahead);
-    assert_eq!(ahead, Some(48 * 3600 + 5));
-    // A guess is a guess, whatever its username says.
-    let (code, failures) = tries(-90, "south");
-    assert_eq!((code, failures.wrong, failures.expired), (401, 1, 1));
-    let (_, failures) = tries(0, SECRET);
-    assert_eq!(failures.last_expired.map(|(_, ago)| ago), Some(0));
-    assert_eq!(world.now.unix, UnixSeconds(1_800_000_000));
 }
