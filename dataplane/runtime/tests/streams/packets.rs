@@ -1,6 +1,6 @@
 //! Packets of media in a stream (RFC 4571).
 
-use forebay_engine::{Ecn, RxSlot};
+use forebay_engine::{RxSlot, TrafficClass};
 use forebay_runtime::streams::framing::{Outcome, Room};
 use forebay_runtime::streams::packets;
 use forebay_turn::SocketId;
@@ -14,7 +14,7 @@ const ALIKE: RxSlot = RxSlot {
     len: 0,
     segment: 0,
     headroom: 0,
-    ecn: Ecn(0),
+    class: TrafficClass(0),
 };
 
 fn room(slots: usize) -> Room {
