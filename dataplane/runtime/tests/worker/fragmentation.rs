@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use forebay_ipc::stats::Stat;
-use forebay_runtime::streams::{ClientTransport, Connection};
+use forebay_runtime::streams::{ClientTransport, Connection, Speaks};
 use forebay_wire::stun::{AttributeType, Builder, Class, Method, TransactionId};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, setsockopt, socket, sockopt,
@@ -202,6 +202,7 @@ fn over_tcp_it_holds_for_ipv6_too() {
             client: from,
             local,
             transport: ClientTransport::Tcp,
+            speaks: Speaks::Turn,
             tls: None,
             early: Vec::new(),
         };
