@@ -5,6 +5,7 @@ mod call;
 use std::time::Duration;
 
 use call::Call;
+use call::decoder::Got;
 use call::encoder::Encoder;
 use call::link::Link;
 use forebay_media::{Change, Codec, Event, LayerCap, SubscriptionConfig};
@@ -203,6 +204,23 @@ fn any_disorder_heals() {
     }
 }
 
+/// GSO sends for packets of one flow: a shorter one closes its send.
+fn sends(sizes: &[usize]) -> usize {
+    let mut open: Option<usize> = None;
+    let mut count = 0;
+    for &size in sizes {
+        match open {
+            Some(segment) if size == segment => {}
+            Some(segment) if size < segment => open = None,
+            _ => {
+                count += 1;
+                open = Some(size);
+            }
+        }
+    }
+    count
+}
+
 #[test]
 fn a_frames_packets_leave_equal_in_size() {
     let mut call = Call::new(3);
@@ -222,4 +240,18 @@ fn a_frames_packets_leave_equal_in_size() {
         }
     }
     assert_eq!(uneven, 0);
+
+    let (mut padded, mut plain) = (0, 0);
+    for frame in packets.chunk_by(|a, b| a.timestamp == b.timestamp) {
+        let sizes = |of: fn(&&Got) -> usize| frame.iter().map(of).collect::<Vec<_>>();
+        padded += sends(&sizes(|got| got.size));
+        plain += sends(&sizes(|got| got.payload.len()));
+    }
+    let each = |sends: usize| packets.len() as f64 / sends as f64;
+    println!(
+        "{:.2} packets per send, {:.2} unpadded",
+        each(padded),
+        each(plain)
+    );
+    assert!(padded * 3 < plain * 2, "{padded} sends rather than {plain}");
 }
