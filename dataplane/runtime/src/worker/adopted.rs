@@ -62,6 +62,12 @@ impl Adopted {
         });
     }
 
+    /// Forgets a client and gives its slot.
+    fn give_up(&mut self, tuple: &FiveTuple) -> Option<u32> {
+        let place = self.clients.iter().position(|one| one.tuple == *tuple)?;
+        self.clients.remove(place).map(|client| client.slot)
+    }
+
     /// Forgets the longest-known client that is not served any more, though it
     /// may yet repeat its last request, and gives its slot.
     pub(super) fn make_room(
@@ -98,11 +104,22 @@ impl Adopted {
 impl Worker {
     /// Gives a request to the worker that holds what it is about. Where it
     /// cannot be given the client repeats it.
-    pub(super) fn forward(&self, shard: u16, tuple: FiveTuple, request: Box<[u8]>) {
+    pub(super) fn forward(
+        &mut self,
+        shard: u16,
+        tuple: FiveTuple,
+        request: Box<[u8]>,
+    ) -> Result<(), RingFailed> {
+        // The client, or another at its address, was served here before: of two
+        // sockets connected to it the kernel would go on to prefer the older.
+        if let Some(slot) = self.sockets.adopted.give_up(&tuple) {
+            self.sockets.close(&mut self.ring, SocketId(slot))?;
+        }
         if let Some(worker) = self.neighbours.get(usize::from(shard)) {
             // A full mailbox is counted by its owner.
             let _ = worker.send(WorkerCommand::TakeOver { tuple, request });
         }
+        Ok(())
     }
 
     /// Answers a request that another worker got, if the client's datagrams

@@ -436,7 +436,7 @@ impl Worker {
                     tuple,
                     request,
                 } => {
-                    self.forward(shard, tuple, request);
+                    self.forward(shard, tuple, request)?;
                     continue;
                 }
                 Command::Media(event) => WorkerReport::Media(event),

@@ -102,3 +102,37 @@ fn a_reserved_port_is_claimed_from_any_address() {
     host.until(Stat::AllocationsLive, |count| count == 0);
     host.stop();
 }
+
+#[test]
+fn an_address_goes_from_worker_to_worker_as_its_clients_do() {
+    let host = host();
+    let peer = peer(false);
+    let at = peer.local_addr().unwrap();
+    // One address, where clients claim ports of every worker in turn.
+    let mut second = Client::new(host.v4);
+    for _ in 0..12 {
+        let mut first = Client::new(host.v4);
+        let answer = first.allocate_with(|message| {
+            message.push(AttributeType::EVEN_PORT, &[0x80]).unwrap();
+        });
+        let token = *Message::parse(&answer)
+            .unwrap()
+            .reservation_token()
+            .unwrap();
+        let answer = second.allocate_with(|message| {
+            message
+                .push(AttributeType::RESERVATION_TOKEN, &token)
+                .unwrap();
+        });
+        let relayed = Message::parse(&answer)
+            .unwrap()
+            .xor_relayed_address()
+            .unwrap();
+        assert_eq!(second.channel(0x4000, at), 0);
+        echo(&peer, relayed, &second);
+        assert_eq!(second.refresh(0), 0);
+        assert_eq!(first.refresh(0), 0);
+    }
+    host.until(Stat::AllocationsLive, |count| count == 0);
+    host.stop();
+}
