@@ -179,6 +179,22 @@ fn media_has_a_port_per_worker_that_relays_stay_clear_of() {
 }
 
 #[test]
+fn a_port_of_tcp_too_does_not_keep_relays_from_media() {
+    let plan = plan(
+        "[listen]\nudp = [\"10.0.0.5:3478\", \"192.168.1.1:445\"]\ntcp = [\"0.0.0.0:443\"]\n\
+         [relay]\naddresses = [\"10.0.0.5\"]\n\
+         [media]\nenabled = true\nport = 443\ntcp = 444\n",
+    )
+    .expect("a plan");
+    let policy = plan.policy(vec!["0.0.0.0/0".parse().expect("a network")], Vec::new(), 1);
+    let judge = |peer: &str| policy.judge(peer.parse().expect("an address")).is_allowed();
+    assert!(judge("10.0.0.5:443") && judge("10.0.0.5:444") && judge("10.0.0.5:445"));
+    assert!(!judge("10.0.0.5:3478"));
+    // A listener of UDP stays closed, whatever media has elsewhere.
+    assert!(!judge("192.168.1.1:445"));
+}
+
+#[test]
 fn media_over_tcp_is_usual_and_can_be_switched_off() {
     let media = |more: &str| {
         let text = format!("[relay]\naddresses = [\"10.0.0.5\"]\n[media]\nenabled = true\n{more}");

@@ -75,6 +75,11 @@ impl MediaPlan {
         self.on(port_of(self.port, worker))
     }
 
+    /// Whether this is the UDP port of one of so many workers.
+    fn has_port(&self, port: u16, workers: usize) -> bool {
+        (0..workers).any(|worker| port_of(self.port, worker) == port)
+    }
+
     /// Where clients may connect to.
     pub fn tcp(&self) -> impl Iterator<Item = MediaMapping> + '_ {
         self.tcp.into_iter().flat_map(|port| self.on(port))
@@ -135,16 +140,15 @@ impl Plan {
             .saturating_add(held)
             .saturating_add(ready)
             .saturating_add(CLOSING);
-        let mut never = Vec::new();
-        // A policy reads port 0 as every port, which would close our relays too.
-        let tcp = media.iter().flat_map(MediaPlan::tcp);
-        let own = ours
-            .into_iter()
-            .chain(settings.metrics.listen)
-            .chain(tcp.map(|tcp| tcp.public));
-        for address in own.filter(|address| address.port() != 0) {
-            own_address(address, &relays, host, &mut never);
-        }
+        let never = never(
+            settings,
+            host,
+            &listen,
+            &front,
+            &relays,
+            media.as_ref(),
+            workers,
+        );
         Ok(Self {
             sockets,
             streams: streams(settings, &front, workers),
@@ -492,6 +496,41 @@ fn families(relays: &[RelayMapping]) -> usize {
     let v4 = relays.iter().any(|relay| relay.local.is_ipv4());
     let v6 = relays.iter().any(|relay| relay.local.is_ipv6());
     usize::from(v4) + usize::from(v6)
+}
+
+/// Where no relay may send to: our own sockets, under every address of theirs.
+fn never(
+    settings: &Settings,
+    host: &Host,
+    listen: &[SocketAddr],
+    front: &[(ClientTransport, SocketAddr)],
+    relays: &[RelayMapping],
+    media: Option<&MediaPlan>,
+    workers: usize,
+) -> Vec<SocketAddr> {
+    let is_udp = |transport| matches!(transport, ClientTransport::Dtls);
+    let of_front = |udp: bool| {
+        let chosen = front.iter().filter(move |(of, _)| is_udp(*of) == udp);
+        chosen.map(|(_, address)| *address)
+    };
+    let udp = listen.iter().copied().chain(of_front(true));
+    let tcp = of_front(false)
+        .chain(settings.metrics.listen)
+        .chain(
+            media
+                .into_iter()
+                .flat_map(MediaPlan::tcp)
+                .flat_map(|tcp| [tcp.local, tcp.public]),
+        )
+        // A port may be TCP's and media's at once. Relays speak UDP, and those
+        // who have no other way have to reach media there.
+        .filter(|address| !media.is_some_and(|media| media.has_port(address.port(), workers)));
+    let mut never = Vec::new();
+    // A policy reads port 0 as every port, which would close our relays too.
+    for address in udp.chain(tcp).filter(|address| address.port() != 0) {
+        own_address(address, relays, host, &mut never);
+    }
+    never
 }
 
 /// Adds every address under which a client could reach our own socket.
