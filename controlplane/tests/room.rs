@@ -183,7 +183,7 @@ fn screens_are_shared_and_no_more_is_decoded_or_sent_than_can_be() {
 fn without_a_way_for_pictures_there_is_sound_and_without_any_there_are_messages() {
     let shots = screenshots("room-fallback");
     let mut servers = Servers::start("53150-53199");
-    let media = servers.media.to_string();
+    let media = servers.media.port().to_string();
     servers.run("fallback.mjs", &[&media, "--shots", &shots]);
 }
 
