@@ -98,9 +98,9 @@ fn the_hop_limit_is_the_hosts_own() {
         matching.map(|(hops, ..)| *hops).collect()
     };
     let of_peer = hops(&|from, _| from == at);
-    assert!(of_peer.len() >= 10 && of_peer.iter().all(|hops| *hops == HOPS));
+    assert!(!of_peer.is_empty() && of_peer.iter().all(|hops| *hops == HOPS));
     let to_client = hops(&|from, _| from == server.setup.port);
-    assert!(to_client.len() >= 10 && to_client.iter().all(|hops| *hops == usual));
+    assert!(!to_client.is_empty() && to_client.iter().all(|hops| *hops == usual));
     let to_peer = hops(&|_, to| to == at);
-    assert!(to_peer.len() >= 10 && to_peer.iter().all(|hops| *hops == usual));
+    assert!(!to_peer.is_empty() && to_peer.iter().all(|hops| *hops == usual));
 }

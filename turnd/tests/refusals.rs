@@ -52,8 +52,8 @@ fn mistakes_are_refused_with_place_and_remedy() {
             "1:1: unknown key `relm`; did you mean `realm`?",
         ),
         (
-            "allocations = 400",
-            "allocations = 400\nalocations = 1",
+            "allocations = 1000",
+            "allocations = 1000\nalocations = 1",
             "unknown key `limits.alocations`",
         ),
         (

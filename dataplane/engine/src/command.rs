@@ -5,6 +5,8 @@ use core::net::IpAddr;
 use forebay_media::{Event, SessionKey};
 use forebay_turn::{Deletion, FiveTuple, RelayedAddr, SocketId, Usage};
 
+use crate::tcp::TcpCommand;
+
 /// Rare work for the worker.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -19,6 +21,8 @@ pub enum Command {
         tuple: FiveTuple,
         /// What was given.
         relayed: RelayedAddr,
+        /// Whether peers connect to it over TCP.
+        tcp: bool,
         /// As it came: attacker data.
         username: Box<str>,
     },
@@ -53,4 +57,6 @@ pub enum Command {
     },
     /// Something happened to media.
     Media(Event),
+    /// About connections with peers.
+    Tcp(TcpCommand),
 }

@@ -29,7 +29,7 @@ impl Shard {
         match self.server.icmp(now, relay, destination, icmp) {
             Err(Untold::Refused) => self.counters.icmp_refused += 1,
             Err(Untold::Limited) => self.counters.icmp_limited += 1,
-            Ok(_) if !self.has_room_for_answer(tx) => {
+            Ok(_) if !Self::has_room_for_answer(tx) => {
                 self.counters.drop(DropReason::BatchFull, 1);
             }
             Ok((tuple, peer)) => {

@@ -15,6 +15,7 @@ mod peer;
 mod requests;
 mod runs;
 mod shard;
+mod tcp;
 pub mod wheel;
 mod written;
 
@@ -25,4 +26,5 @@ pub use config::{MediaConfig, ShardConfig};
 pub use counters::{Counters, DropReason};
 pub use forebay_media::Progress;
 pub use shard::Shard;
+pub use tcp::TcpCommand;
 pub use written::Written;

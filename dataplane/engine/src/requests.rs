@@ -9,6 +9,7 @@ use crate::client::{for_each_datagram, is_request};
 use crate::command::Command;
 use crate::counters::DropReason;
 use crate::shard::Shard;
+use crate::tcp::TcpCommand;
 
 impl Shard {
     #[cold]
@@ -50,12 +51,29 @@ impl Shard {
             return self.counters.drop(DropReason::RequestBudget, 1);
         }
         // Asked beforehand: what the server grants it must be able to say.
-        if !self.has_room_for_answer(tx) {
+        if !Self::has_room_for_answer(tx) {
             return self.counters.drop(DropReason::BatchFull, 1);
         }
         *budget -= 1;
         self.counters.requests += 1;
         let outcome = self.server.request(now, tuple, datagram, &mut self.answer);
+        self.settle(tuple, datagram, outcome, tx);
+    }
+
+    pub(crate) fn has_room_for_answer(tx: &TxBatch) -> bool {
+        tx.transmits.len() < tx.transmits.capacity()
+            && tx.pieces.len() < tx.pieces.capacity()
+            && tx.headers.room() >= Server::MAX_ANSWER
+    }
+
+    /// Does what the server said of a request.
+    pub(crate) fn settle(
+        &mut self,
+        tuple: &FiveTuple,
+        datagram: &[u8],
+        outcome: Outcome,
+        tx: &mut TxBatch,
+    ) {
         self.collect();
         match outcome {
             Outcome::Silent(refusal) => self.counters.drop(refusal.into(), 1),
@@ -71,18 +89,27 @@ impl Shard {
             }
             Outcome::Reply(len) => self.reply(tuple, len, tx),
             Outcome::ReplyFrom(ReplyFrom { len, tuple }) => self.reply(&tuple, len, tx),
+            Outcome::Later => {}
+            Outcome::Listen { v6 } => self.commands.push_back(
+                TcpCommand::Listen {
+                    v6,
+                    tuple: *tuple,
+                    request: datagram.into(),
+                }
+                .into(),
+            ),
+            Outcome::Bound { len, connection } => {
+                self.reply(tuple, len, tx);
+                let stream = tuple.socket;
+                self.commands
+                    .push_back(TcpCommand::Splice { stream, connection }.into());
+            }
         }
     }
 
-    fn reply(&mut self, tuple: &FiveTuple, len: usize, tx: &mut TxBatch) {
+    pub(crate) fn reply(&mut self, tuple: &FiveTuple, len: usize, tx: &mut TxBatch) {
         self.counters.answers += 1;
         self.push_answer(tuple, len, tx);
-    }
-
-    pub(crate) fn has_room_for_answer(&self, tx: &TxBatch) -> bool {
-        tx.transmits.len() < tx.transmits.capacity()
-            && tx.pieces.len() < tx.pieces.capacity()
-            && tx.headers.room() >= Server::MAX_ANSWER
     }
 
     /// Sends the first `len` bytes of the answer to a client. There has to be

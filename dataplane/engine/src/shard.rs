@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::forwarding::Forwarding;
 use crate::media::{LastToClient, LastToPeer, Media};
 use crate::runs::Runs;
+use crate::tcp::TcpCommand;
 use crate::wheel::Wheel;
 
 /// A five-tuple as the forwarder calls it.
@@ -282,6 +283,11 @@ impl Shard {
         [even, odd].iter().all(ours) && self.server.offer_pair(even, odd)
     }
 
+    /// Takes a relay back that was handed in, or `None` when none is in hand.
+    pub fn take_back_relay(&mut self, v6: bool) -> Option<OfferedRelay> {
+        self.server.take_back_relay(v6)
+    }
+
     /// Relays in hand that are no part of a pair.
     pub fn relays_held(&self) -> RelaysHeld {
         self.server.relays_held()
@@ -328,8 +334,8 @@ impl Shard {
 
     /// A client has connected on this stream's socket, over TLS or DTLS if
     /// `secure`.
-    pub fn connected(&mut self, socket: SocketId, secure: bool) {
-        self.server.connected(socket, secure);
+    pub fn client_connected(&mut self, socket: SocketId, secure: bool) {
+        self.server.client_connected(socket, secure);
     }
 
     /// The connection of this five-tuple is gone: ends what it held. Its id
@@ -443,10 +449,23 @@ impl Shard {
                     continue;
                 }
                 forebay_turn::Command::CloseRelay(socket) => Command::CloseRelay(socket),
+                forebay_turn::Command::Connect {
+                    connection,
+                    relay,
+                    peer,
+                } => Command::Tcp(TcpCommand::Connect {
+                    connection,
+                    relay,
+                    peer,
+                }),
+                forebay_turn::Command::GiveUp(connection) => {
+                    Command::Tcp(TcpCommand::GiveUp(connection))
+                }
                 forebay_turn::Command::Created {
                     allocation,
                     tuple,
                     relayed,
+                    tcp,
                     username,
                     ..
                 } => {
@@ -455,6 +474,7 @@ impl Shard {
                         allocation,
                         tuple,
                         relayed,
+                        tcp,
                         username,
                     }
                 }

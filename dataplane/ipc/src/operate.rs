@@ -62,6 +62,9 @@ pub struct Session {
     /// forward: two measurements make a rate.
     #[n(10)]
     pub measured_at: u64,
+    /// What its peers speak: UDP, or TCP (RFC 6062).
+    #[n(11)]
+    pub relay_transport: Transport,
 }
 
 /// Some of the sessions that live.

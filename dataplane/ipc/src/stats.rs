@@ -128,6 +128,10 @@ table! {
     DroppedHostBandwidth, Counter, "packets_dropped", Some(("reason", "host_bandwidth")), "Packets dropped by the engine.";
     RequestsForwarded, Counter, "requests_forwarded", None, "Requests given to the worker that made their mobility ticket or reservation token.";
     StreamMemory, Gauge, "stream_memory_bytes", None, "Bytes held for connections of clients: their TLS, and what came or waits to be sent.";
+    StreamsClosedPeer, Counter, "streams_closed", Some(("reason", "peer")), "Connections of clients that ended.";
+    PeerConnections, Gauge, "peer_connections", None, "Connections with peers over TCP (RFC 6062), alive or being closed.";
+    PeerConnectionsBound, Gauge, "peer_connections_bound", None, "Those that a client's connection goes on in.";
+    PeerConnectionsOpened, Counter, "peer_connections_opened", None, "Sockets opened for connections with peers, made by either side.";
     PortsReserved, Gauge, "relay_ports_reserved", None, "Relay ports held for a client that asked for a pair and has yet to claim the second.";
     IcmpRelayed, Counter, "icmp_errors", Some(("outcome", "relayed")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";
     IcmpRefused, Counter, "icmp_errors", Some(("outcome", "refused")), "ICMP errors of what was sent to peers: told to the client, of no interest to one, or more than are told.";

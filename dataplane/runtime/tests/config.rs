@@ -107,7 +107,7 @@ fn every_unknown_key_is_named_with_its_place_and_neighbour() {
         [
             "t.toml:1:1: unknown key `relm`; did you mean `realm`?",
             "t.toml:3:1: unknown key `relay.port`; did you mean `relay.ports`?",
-            "t.toml:4:1: unknown key `relay.banana`; known here: addresses, external, ports, ready, pass_dscp",
+            "t.toml:4:1: unknown key `relay.banana`; known here: addresses, external, ports, ready, pass_dscp, tcp",
             "t.toml:6:3: unknown key `listen.addresses`; it belongs in the section [relay]",
             "t.toml:7:2: unknown key `zzz`; known here: realm, cores, listen, tls, proxy_protocol, relay, auth, \
              redirect, nat_discovery, peers, limits, lifetimes, sockets, media, metrics, control, usage, log",

@@ -192,6 +192,13 @@ fn a_port_of_tcp_too_does_not_keep_relays_from_media() {
     assert!(!judge("10.0.0.5:3478"));
     // A listener of UDP stays closed, whatever media has elsewhere.
     assert!(!judge("192.168.1.1:445"));
+    // Over TCP it is our own listener that would be reached.
+    let connects = |peer: &str| {
+        let peer = peer.parse().expect("an address");
+        policy.judge_connection(peer).is_allowed()
+    };
+    assert!(!connects("10.0.0.5:443") && !connects("10.0.0.5:444"));
+    assert!(connects("10.0.0.5:50000"));
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn created(slot: u32, generation: u32) -> WorkerReport {
         allocation: id(slot, generation),
         path: CLIENT,
         relayed: RelayedAddr("203.0.113.7:50000".parse().expect("an address")),
+        tcp: false,
         username: "1:ann".into(),
     }
 }

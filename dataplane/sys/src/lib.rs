@@ -26,6 +26,7 @@ pub mod send;
 pub mod sockets;
 pub mod steer;
 pub mod streams;
+pub mod tcp;
 pub mod wake;
 
 pub use nix::errno::Errno;

@@ -20,6 +20,7 @@ use crate::error_queue::Notes;
 use crate::recv;
 use crate::send::{Arena, Piece, Send};
 use crate::streams::{self, Lane};
+use crate::tcp;
 
 use error::setup_error;
 pub use error::{RingError, RingFailed};
@@ -114,6 +115,8 @@ pub struct Ring {
     /// One for each connection that may send.
     pub(crate) lanes: Box<[Lane]>,
     pub(crate) notes: Notes,
+    /// What accepts brought, not fetched yet.
+    pub(crate) accepted: Vec<(u64, OwnedFd)>,
     receive: Box<libc::msghdr>,
     wake: Box<[u8; 8]>,
     waking: bool,
@@ -181,6 +184,7 @@ impl Ring {
             io,
             buffers,
             arena: Arena::new(SUBMISSIONS as usize, IOVECS),
+            accepted: Vec::new(),
             lanes: (0..config.streams).map(|_| Lane::default()).collect(),
             notes: Notes::new(),
             receive,
@@ -352,7 +356,12 @@ impl Ring {
         for entry in self.io.completion() {
             count += 1;
             let result = entry.result();
-            let tag = entry.user_data();
+            let mut tag = entry.user_data();
+            if tag >> 63 != 0 {
+                let (own, socket) = tcp::accepted(tag, result);
+                tag = own;
+                self.accepted.extend(socket.map(|socket| (own, socket)));
+            }
             on(Completion {
                 tag: streams::completed(&mut self.lanes, tag).unwrap_or(tag),
                 result: u32::try_from(result).map_err(|_| Errno::from_raw(-result)),
@@ -526,7 +535,10 @@ pub(crate) fn errno(error: &std::io::Error) -> Errno {
 }
 
 /// Operations the worker submits.
-const OPERATIONS: [(u8, &str); 8] = [
+const OPERATIONS: [(u8, &str); 11] = [
+    (opcode::Accept::CODE, "IORING_OP_ACCEPT"),
+    (opcode::Connect::CODE, "IORING_OP_CONNECT"),
+    (opcode::Shutdown::CODE, "IORING_OP_SHUTDOWN"),
     (opcode::Send::CODE, "IORING_OP_SEND"),
     (opcode::Recv::CODE, "IORING_OP_RECV"),
     (opcode::RecvMsgMulti::CODE, "IORING_OP_RECVMSG"),

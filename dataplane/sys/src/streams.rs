@@ -62,9 +62,9 @@ pub(crate) enum Progress {
     Done,
 }
 
-/// What the ring waits for itself when a connection sends; the lane lies in
-/// the lower half.
-const SENDING: u64 = 0b10 << 62;
+/// What the ring waits for itself when a connection sends, or connects; the
+/// lane lies in the lower half.
+pub(crate) const SENDING: u64 = 0b10 << 62;
 
 /// Takes note of a completed send, whose caller's tag is returned.
 #[inline]

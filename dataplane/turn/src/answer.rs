@@ -1,7 +1,9 @@
 //! Writing answers.
 
 use forebay_wire::NoRoom;
-use forebay_wire::stun::{AttributeType, Builder, Class, ErrorCode, Message};
+use forebay_wire::stun::{
+    AttributeType, Builder, Class, ErrorCode, Message, Method, TransactionId,
+};
 
 use crate::auth::Authenticated;
 
@@ -24,12 +26,24 @@ impl Style {
         from: &Authenticated<'_>,
         fill: impl FnOnce(&mut Builder<'_>) -> Result<(), NoRoom>,
     ) -> Result<usize, NoRoom> {
-        let mut answer = Builder::new(out, class, message.method(), message.transaction_id())?;
+        let head = (class, message.method(), message.transaction_id());
+        self.signed(out, head, |answer| from.seal(answer), fill)
+    }
+
+    /// The same where the request is no longer at hand.
+    pub(crate) fn signed(
+        &self,
+        out: &mut [u8],
+        (class, method, id): (Class, Method, TransactionId),
+        seal: impl FnOnce(&mut Builder<'_>) -> Result<(), NoRoom>,
+        fill: impl FnOnce(&mut Builder<'_>) -> Result<(), NoRoom>,
+    ) -> Result<usize, NoRoom> {
+        let mut answer = Builder::new(out, class, method, id)?;
         fill(&mut answer)?;
         if let Some(software) = &self.software {
             answer.push(AttributeType::SOFTWARE, software.as_bytes())?;
         }
-        from.seal(&mut answer)?;
+        seal(&mut answer)?;
         self.finish(answer)
     }
 
@@ -42,7 +56,18 @@ impl Style {
         class: Class,
         fill: impl FnOnce(&mut Builder<'_>) -> Result<(), NoRoom>,
     ) -> Result<usize, NoRoom> {
-        let mut answer = Builder::new(out, class, message.method(), message.transaction_id())?;
+        let head = (class, message.method(), message.transaction_id());
+        self.unsigned(out, head, fill)
+    }
+
+    /// A message that nothing proves: an answer to anybody, or an indication.
+    pub(crate) fn unsigned(
+        &self,
+        out: &mut [u8],
+        (class, method, id): (Class, Method, TransactionId),
+        fill: impl FnOnce(&mut Builder<'_>) -> Result<(), NoRoom>,
+    ) -> Result<usize, NoRoom> {
+        let mut answer = Builder::new(out, class, method, id)?;
         fill(&mut answer)?;
         self.finish(answer)
     }
@@ -70,6 +95,8 @@ pub(crate) const fn reason(code: ErrorCode) -> &'static str {
         ErrorCode::WRONG_CREDENTIALS => "Wrong Credentials",
         ErrorCode::UNSUPPORTED_TRANSPORT => "Unsupported Transport Protocol",
         ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH => "Peer Address Family Mismatch",
+        ErrorCode::CONNECTION_ALREADY_EXISTS => "Connection Already Exists",
+        ErrorCode::CONNECTION_FAILED => "Connection Timeout or Failure",
         ErrorCode::ALLOCATION_QUOTA_REACHED => "Allocation Quota Reached",
         ErrorCode::INSUFFICIENT_CAPACITY => "Insufficient Capacity",
         _ => "",

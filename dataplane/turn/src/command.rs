@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use forebay_wire::clock::Instant;
 
-use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
+use crate::ids::{AllocationId, FiveTuple, PeerConnection, RelayedAddr, SocketId};
 
 /// Work queued by [`Server`](crate::Server), fetched with
 /// [`Server::next_command`](crate::Server::next_command).
@@ -21,6 +21,20 @@ pub enum Command {
     },
     /// The allocation is gone; close its relay socket.
     CloseRelay(SocketId),
+    /// Connect to a peer from the address of a listening relay, and say what
+    /// became of it with [`Server::connected`](crate::Server::connected).
+    Connect {
+        /// The connection to be.
+        connection: PeerConnection,
+        /// The relay.
+        relay: SocketId,
+        /// The peer's address, or the local relay address behind it when the
+        /// peer is another allocation of this host.
+        peer: SocketAddr,
+    },
+    /// A connection takes too long to come about: give it up, and say so with
+    /// [`Server::connected`](crate::Server::connected).
+    GiveUp(PeerConnection),
     /// An allocation was made.
     Created {
         /// Its id.
@@ -31,6 +45,8 @@ pub enum Command {
         relayed: RelayedAddr,
         /// The relay socket's own address.
         local: SocketAddr,
+        /// Whether peers connect to it over TCP.
+        tcp: bool,
         /// The authenticated username, as it came: attacker data in a log.
         username: Box<str>,
     },

@@ -43,6 +43,8 @@ pub struct Config {
     pub new_peers: NewPeers,
     /// How much may be relayed.
     pub bandwidth: BandwidthLimits,
+    /// TCP between server and peers.
+    pub tcp: TcpRelay,
     /// What the shards of the host share.
     pub shared: Shared,
     /// How many answers to unauthenticated messages a source prefix may draw.
@@ -181,6 +183,18 @@ pub struct Place {
     pub local: SocketAddr,
     /// Where clients send to.
     pub public: SocketAddr,
+}
+
+/// TCP allocations (RFC 6062), for clients that come over TCP or TLS.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpRelay {
+    /// Connections with peers over all allocations of the shard; with none,
+    /// such an Allocate is answered 442 (Unsupported Transport Protocol).
+    pub connections: u32,
+    /// Connections with peers of one allocation.
+    pub connections_per_allocation: u16,
+    /// Those of one allocation that may be under way at once.
+    pub connecting_per_allocation: u16,
 }
 
 /// How fast permissions for addresses without one may be installed; refreshing

@@ -12,8 +12,10 @@ use forebay_wire::clock::{Instant, Now};
 
 use crate::command::{Command, Deletion};
 use crate::config::Lifetimes;
-use crate::ids::AllocationId;
+use crate::ids::{AllocationId, PeerConnection};
+use crate::requests::PATIENCE;
 use crate::server::Server;
+use crate::tables::Stage;
 
 /// How long number and peer of an expired channel stay reserved for each
 /// other: the five minutes a client has to wait (RFC 8656 §12).
@@ -26,6 +28,7 @@ enum Kind {
     Permission = 1,
     Channel = 2,
     Reservation = 3,
+    Connection = 4,
 }
 
 /// The lifetime to give for one asked for, in seconds (RFC 8656 §7.2, §8.2).
@@ -46,6 +49,7 @@ impl Server {
             kind if kind == Kind::Reservation as u64 => {
                 self.on_reservation_timer(now.instant, slot);
             }
+            kind if kind == Kind::Connection as u64 => self.on_connection_timer(now.instant, slot),
             _ => {}
         }
     }
@@ -98,6 +102,33 @@ impl Server {
         }
     }
 
+    fn on_connection_timer(&mut self, now: Instant, slot: u32) {
+        if !self.connections.timer_fired(slot) {
+            return;
+        }
+        match self
+            .connections
+            .get(slot)
+            .map(|found| (found.stage, found.expires))
+        {
+            Some((Stage::Connecting | Stage::Waiting, expires)) if now < expires => {
+                self.arm_connection(slot);
+            }
+            Some((Stage::Connecting, _)) => {
+                self.commands
+                    .push_back(Command::GiveUp(PeerConnection(slot)));
+                // To be asked again, should that be overtaken by its coming
+                // about.
+                if let Some(found) = self.connections.get_mut(slot) {
+                    found.expires = now + PATIENCE;
+                }
+                self.arm_connection(slot);
+            }
+            Some((Stage::Waiting, _)) => self.connections.close(slot),
+            Some((Stage::Bound | Stage::Closing { .. }, _)) | None => {}
+        }
+    }
+
     fn on_permission_timer(&mut self, now: Instant, slot: u32) {
         if !self.tables.permissions.timer_fired(slot) {
             return;
@@ -144,6 +175,7 @@ impl Server {
             return;
         };
         self.close_account(gone.account, gone.width() as u32);
+        self.connections.close_all(slot);
         for relay in gone.relays.into_iter().flatten() {
             self.commands.push_back(Command::CloseRelay(relay.socket));
         }
@@ -222,6 +254,15 @@ impl Server {
         };
         if self.reservations.slots.needs_timer(slot) {
             self.arm(Kind::Reservation, slot, expires);
+        }
+    }
+
+    pub(crate) fn arm_connection(&mut self, slot: u32) {
+        let Some(expires) = self.connections.get(slot).map(|found| found.expires) else {
+            return;
+        };
+        if self.connections.needs_timer(slot) {
+            self.arm(Kind::Connection, slot, expires);
         }
     }
 

@@ -82,7 +82,7 @@ impl Server {
             .ok_or(Refusal::NoAllocation)?;
         let relay = allocation
             .relay(destination.is_ipv6())
-            .filter(|relay| now.instant < relay.expires)
+            .filter(|relay| now.instant < relay.expires && !relay.tcp)
             .ok_or(Refusal::NoAllocation)?;
         let to = ToPeer {
             allocation: self.id(slot),

@@ -75,6 +75,12 @@ pub struct AllocationId {
     pub generation: u32,
 }
 
+/// A peer data connection (RFC 6062): dense index below
+/// [`TcpRelay::connections`](crate::TcpRelay). The same number is given to
+/// another only after [`Server::released`](crate::Server::released).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerConnection(pub u32);
+
 /// Dense index of everything one client sends to one peer, below
 /// [`Server::peer_flows`](crate::Server::peer_flows). Packets of one flow keep
 /// their order, so this is what a caller coalesces by.

@@ -23,6 +23,7 @@ mod requests;
 mod server;
 mod shared;
 mod tables;
+mod tcp;
 mod tickets;
 mod verdict;
 
@@ -31,14 +32,16 @@ pub use command::{Command, Deletion, Surveyed, Usage};
 pub use config::{
     Alternate, BandwidthLimits, Capacity, Config, Credentials, Discovery, EventRate, Expiry,
     Lifetimes, NewPeers, PasswordAlgorithm, Place, PrefixBudget, Quota, Redirect, RedirectWhen,
-    Secret, Seeds, User,
+    Secret, Seeds, TcpRelay, User,
 };
 pub use icmp::Untold;
 pub use ids::{
-    AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerFlow,
-    RelayedAddr, SocketId,
+    AllocationId, ChannelNumber, ClientAddr, ClientFlow, FiveTuple, PeerAddr, PeerConnection,
+    PeerFlow, RelayedAddr, SocketId,
 };
 pub use policy::{Denial, MediaMapping, PeerPolicy, RelayMapping, Verdict};
 pub use server::{OfferedRelay, Outcome, RelaysHeld, ReplyFrom, Server};
 pub use shared::Shared;
+pub use tcp::{Incoming, ToControl};
+pub use tickets::shard_of_connection;
 pub use verdict::{Framing, Refusal, ToClient, ToPeer};

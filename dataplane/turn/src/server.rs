@@ -9,15 +9,16 @@ use crate::answer::Style;
 use crate::auth::{AuthFailures, Authenticator};
 use crate::bandwidth::Bandwidth;
 use crate::command::{Command, Deletion, Surveyed, Usage};
-use crate::config::{Capacity, Config, Credentials, Discovery, Lifetimes, Quota, Seeds};
+use crate::config::{Capacity, Config, Credentials, Discovery, Lifetimes, Quota, Seeds, TcpRelay};
 use crate::icmp::IcmpPace;
-use crate::ids::{AllocationId, FiveTuple, RelayedAddr, SocketId};
+use crate::ids::{AllocationId, FiveTuple, PeerConnection, RelayedAddr, SocketId};
 use crate::pace::Pace;
 use crate::policy::PeerPolicy;
 use crate::redirect::Redirects;
 use crate::shared::Shared;
 use crate::tables::{
-    Allocation, Deletions, Keyed, Mobility, OfferedPair, RelayPool, Reservations, Tables,
+    Allocation, Connections, Deletions, Keyed, Mobility, OfferedPair, RelayPool, Reservations,
+    Tables,
 };
 use crate::tickets::Tickets;
 use crate::verdict::Refusal;
@@ -64,6 +65,33 @@ pub enum Outcome {
     /// ticket or a reservation token names it): give the request to it, and
     /// whatever else comes from the client to this address.
     Elsewhere(u16),
+    /// An Allocate for TCP needs a listening socket: open one of this family
+    /// and hand it in with [`Server::request_with_listener`].
+    Listen {
+        /// IPv6 rather than IPv4.
+        v6: bool,
+    },
+    /// Nothing to send yet: [`Server::connected`] gives the answer.
+    Later,
+    /// Send the first `len` bytes of the lent buffer back to the source, and
+    /// what follows them over its connection is the peer's, as what comes over
+    /// it from now on is for the peer (RFC 6062 §5.4).
+    Bound {
+        /// Bytes.
+        len: usize,
+        /// The peer's connection.
+        connection: PeerConnection,
+    },
+}
+
+/// The socket for an Allocate that asks for one that listens.
+pub(crate) enum Listening {
+    /// Ask for it.
+    Ask,
+    /// It was opened.
+    Offered(OfferedRelay),
+    /// It could not be, or has been given out.
+    Unavailable,
 }
 
 /// One shard's TURN server.
@@ -75,6 +103,8 @@ pub enum Outcome {
 /// - `request`, `on_timer` and the administrative calls may queue commands;
 ///   fetch [`Server::next_command`] until it is empty after each of them. A
 ///   request is dropped while the queue has no room for what it may need.
+/// - They may also end connections with peers: fetch
+///   [`Server::next_to_close`] until it is empty before waiting again.
 /// - Hand in relays with `offer_relay` before requests, so that Allocate finds
 ///   one; with none in hand of the family asked for, it answers 508, or 440 if
 ///   neither the policy's relays nor any offer so far was of that family.
@@ -90,6 +120,11 @@ pub enum Outcome {
 pub struct Server {
     pub(crate) tables: Tables,
     pub(crate) reservations: Reservations,
+    pub(crate) connections: Connections,
+    pub(crate) tcp: TcpRelay,
+    pub(crate) listening: Listening,
+    /// Of clients' connections, one bit each from `first_stream` on.
+    pub(crate) byte_streams: Vec<u64>,
     /// Cells of accounts this shard has opened and not closed, counted once
     /// per opening.
     pub(crate) counted: u64,
@@ -149,6 +184,10 @@ impl Server {
         Self {
             tables,
             reservations: Reservations::new(capacity.allocations, keyed),
+            connections: Connections::new(config.tcp.connections, slots, keyed),
+            tcp: config.tcp,
+            listening: Listening::Ask,
+            byte_streams: Vec::new(),
             counted: 0,
             tickets: Tickets::new(seeds.nonce_key, seeds.random),
             mobility: config.mobility,
@@ -191,8 +230,8 @@ impl Server {
         self.auth.failures()
     }
 
-    /// Replaces the peer policy and drops the permissions and channels that it
-    /// now denies.
+    /// Replaces the peer policy and drops the permissions, channels and
+    /// connections that it now denies.
     pub fn set_policy(&mut self, policy: &PeerPolicy) {
         self.policy.clone_from(policy);
         self.translates = policy.translates();
@@ -222,6 +261,7 @@ impl Server {
                 Err(_) => self.tables.remove_permission(slot),
             }
         }
+        self.close_denied();
     }
 
     /// Refuses new allocations from now on, with 508 or, where other servers
@@ -242,6 +282,12 @@ impl Server {
         self.relays.offer(relay, self.room())?;
         self.tables.reserve_relay(relay.socket);
         Ok(())
+    }
+
+    /// Takes a relay back that was handed in singly or, where there is none,
+    /// splits a pair. `None` when none of the family is in hand.
+    pub fn take_back_relay(&mut self, v6: bool) -> Option<OfferedRelay> {
+        self.relays.take(v6)
     }
 
     /// Hands in two ready relay sockets of one address, an even port and the
@@ -315,7 +361,7 @@ impl Server {
 
     /// A client has connected on this stream's socket, over TLS or DTLS if
     /// `secure`.
-    pub fn connected(&mut self, socket: SocketId, secure: bool) {
+    pub fn client_connected(&mut self, socket: SocketId, secure: bool) {
         self.redirects.connected(socket, secure);
     }
 
@@ -407,6 +453,7 @@ impl Server {
             + self.tables.permissions.capacity()
             + self.tables.channels.capacity()
             + self.reservations.slots.capacity()
+            + self.connections.capacity()
     }
 
     /// Verifies the server's own invariants; for tests and simulators, never
@@ -427,6 +474,7 @@ impl Server {
             return Err("a reserved port has no slot for its allocation");
         }
         self.reservations.check()?;
+        self.connections.check()?;
         self.tables.check()
     }
 
@@ -435,6 +483,8 @@ impl Server {
         size_of::<Self>()
             + self.tables.memory()
             + self.reservations.memory()
+            + self.connections.memory()
+            + self.byte_streams.capacity() * size_of::<u64>()
             + self.bandwidth.memory()
             + self.deletions.memory()
             + self.relays.memory()

@@ -8,6 +8,7 @@ use core::hash::Hasher;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use forebay_wire::stun::TransactionId;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use subtle::ConstantTimeEq;
 
@@ -35,6 +36,7 @@ pub(crate) struct Tickets {
     mac: [u8; 16],
     mask: [u8; 16],
     tokens: [u8; 16],
+    connections: [u8; 16],
     made: u64,
 }
 
@@ -47,6 +49,7 @@ impl Tickets {
             mac: derive(0),
             mask: derive(1),
             tokens: derive(2),
+            connections: derive(3),
             made: start,
         }
     }
@@ -111,6 +114,36 @@ impl Tickets {
         short.copy_from_slice(&token[..8]);
         short
     }
+}
+
+impl Tickets {
+    /// A CONNECTION-ID nobody can guess: 32 bits whose remainder names the
+    /// shard.
+    pub(crate) fn connection(&mut self, (shard, shards): (u16, u16)) -> u32 {
+        let shards = u32::from(shards.max(1));
+        let whole = self.random() as u32 / shards * shards;
+        let id = whole.checked_add(shard.into());
+        id.unwrap_or_else(|| whole - shards + u32::from(shard))
+    }
+
+    /// The transaction id of an indication.
+    pub(crate) fn transaction(&mut self) -> TransactionId {
+        let mut id = [0; 12];
+        id.copy_from_slice(&self.random().to_be_bytes()[..12]);
+        TransactionId(id)
+    }
+
+    fn random(&mut self) -> u128 {
+        self.made = self.made.wrapping_add(1);
+        prf(&self.connections, &self.made.to_be_bytes())
+    }
+}
+
+/// The shard, of so many, that has given out a CONNECTION-ID (RFC 6062): the
+/// client's connection for a peer's data belongs there.
+pub fn shard_of_connection(id: u32, shards: u16) -> u16 {
+    // Less than `shards`.
+    (id % u32::from(shards.max(1))) as u16
 }
 
 /// The shard that has made a token.

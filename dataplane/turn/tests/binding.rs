@@ -71,7 +71,7 @@ fn what_is_no_request_is_not_answered() {
         (Class::Success, Method::BINDING),
         (Class::Error, Method::ALLOCATE),
         (Class::Request, Method::SEND),
-        (Class::Request, Method::new(0x00A).unwrap()),
+        (Class::Request, Method::new(0x00D).unwrap()),
         (Class::Request, Method::new(0xFFF).unwrap()),
     ] {
         let datagram = build(class, method);

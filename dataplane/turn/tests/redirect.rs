@@ -95,8 +95,10 @@ fn encrypted_clients_have_servers_of_their_own() {
         client
     };
     let (mut tls, mut tcp) = (at(FIRST_STREAM, 4000), at(FIRST_STREAM + 7, 4001));
-    world.server.connected(SocketId(FIRST_STREAM), true);
-    world.server.connected(SocketId(FIRST_STREAM + 7), false);
+    world.server.client_connected(SocketId(FIRST_STREAM), true);
+    world
+        .server
+        .client_connected(SocketId(FIRST_STREAM + 7), false);
     let domain = Some(b"turn2.example.org".to_vec());
     assert_eq!(
         sent(&mut world, &mut tls),
@@ -105,10 +107,12 @@ fn encrypted_clients_have_servers_of_their_own() {
     assert_eq!(sent(&mut world, &mut tls), to("192.0.2.9:5349"));
     assert_eq!(sent(&mut world, &mut tcp), to("192.0.2.8:3478"));
     // The id is another client's later.
-    world.server.connected(SocketId(FIRST_STREAM), false);
+    world.server.client_connected(SocketId(FIRST_STREAM), false);
     assert_eq!(sent(&mut world, &mut tls), to("192.0.2.9:3479"));
     // There is none for IPv6 over TLS: such a client is served here.
-    world.server.connected(SocketId(FIRST_STREAM + 1), true);
+    world
+        .server
+        .client_connected(SocketId(FIRST_STREAM + 1), true);
     let mut over_v6 = Client::new("[2001:db8::1]:4000", "alice", "wonder");
     over_v6.tuple.socket = SocketId(FIRST_STREAM + 1);
     over_v6.allocate(&mut world);

@@ -167,6 +167,7 @@ impl Policy {
                 Vec::new()
             },
             never: own.map(|ip| SocketAddr::new(*ip, LISTENER_PORT)).collect(),
+            never_tcp: Vec::new(),
             relays: plan.relays.clone(),
             media: Vec::new(),
             relay_ports: RELAY_PORTS,

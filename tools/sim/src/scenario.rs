@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay_turn::{
     BandwidthLimits, Capacity, Config, Expiry, Lifetimes, NewPeers, PasswordAlgorithm,
-    PrefixBudget, Quota, Shared, SocketId,
+    PrefixBudget, Quota, Shared, SocketId, TcpRelay,
 };
 
 use crate::accounts::Accounts;
@@ -116,6 +116,7 @@ impl Scenario {
                 discovery: Vec::new(),
                 new_peers: NewPeers::default(),
                 bandwidth: BandwidthLimits::default(),
+                tcp: TcpRelay::default(),
                 shared: Shared::new(workers as u16, 256),
                 unauthenticated: if random.percent(30.0) {
                     PrefixBudget {

@@ -33,6 +33,9 @@ pub(crate) mod method {
     pub(crate) const DATA: u16 = 0x007;
     pub(crate) const CREATE_PERMISSION: u16 = 0x008;
     pub(crate) const CHANNEL_BIND: u16 = 0x009;
+    /// RFC 6062 §6.1, as the next.
+    pub(crate) const CONNECT: u16 = 0x00A;
+    pub(crate) const CONNECTION_BIND: u16 = 0x00B;
 }
 
 /// Attribute types (RFC 8489 §18.3, RFC 8656 §18).

@@ -42,7 +42,7 @@ pub(super) fn translate(work: &mut Work<'_>, listeners: &Listeners) {
         work.set(&[line], "auth.mobility", true);
     }
     if let Some(line) = work.on("no-tcp-relay") {
-        work.unneeded(line, "Only UDP is relayed.");
+        work.set(&[line], "relay.tcp", false);
     }
 }
 

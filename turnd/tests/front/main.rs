@@ -13,6 +13,7 @@ mod clients;
 mod floods;
 mod proxied;
 mod shared_port;
+mod tcp_relay;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -87,7 +87,7 @@ users_file = "users"
 [peers]
 allow = ["127.0.0.0/8", "::1"]
 [limits]
-allocations = 400
+allocations = 1000
 [sockets]
 buffers = 64
 [metrics]

@@ -78,6 +78,7 @@ pub fn config() -> ShardConfig {
             discovery: Vec::new(),
             new_peers: Default::default(),
             bandwidth: Default::default(),
+            tcp: Default::default(),
             shared: Default::default(),
             unauthenticated: PrefixBudget {
                 per_second: 0,
@@ -131,6 +132,7 @@ impl Host {
             media: Vec::new(),
             relay_ports: PORTS,
             lowest_port: 1024,
+            never_tcp: Vec::new(),
         });
         let mut host = Self {
             shard,

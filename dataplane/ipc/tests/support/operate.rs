@@ -52,6 +52,7 @@ fn session() -> Session {
             to_client_bytes: 1 << 40,
         },
         measured_at: 77_000_000,
+        relay_transport: Transport::Tcp,
     }
 }
 
@@ -114,6 +115,7 @@ pub(crate) fn largest() -> Vec<FromDataplane> {
                     to_client_bytes: most,
                 },
                 measured_at: most,
+                relay_transport: Transport::Dtls,
             }),
             next: Some(Cursor {
                 worker: u16::MAX,
@@ -150,13 +152,16 @@ fn any_session() -> impl Strategy<Value = Session> {
         Just(Transport::Dtls)
     ];
     (
-        (allocation_id(), any::<[u8; 16]>(), text(), transport),
+        (
+            (allocation_id(), any::<[u8; 16]>(), text()),
+            [transport.clone(), transport],
+        ),
         (endpoint(), endpoint(), endpoint()),
         (any::<[u64; 6]>(), any::<Option<u32>>()),
     )
         .prop_map(
             |(
-                (id, uuid, username, transport),
+                ((id, uuid, username), [transport, relay_transport]),
                 (client, server, relayed),
                 ([created_at, measured_at, a, b, c, d], expires_in),
             )| Session {
@@ -176,6 +181,7 @@ fn any_session() -> impl Strategy<Value = Session> {
                     to_client_bytes: d,
                 },
                 measured_at,
+                relay_transport,
             },
         )
 }

@@ -163,6 +163,10 @@ section! {
         /// peers choose it: leave it off where the network grants marked
         /// traffic more than strangers should have. ECN is always carried on.
         pass_dscp: bool = false;
+        /// Whether clients that come over TCP or TLS may relay TCP (RFC 6062):
+        /// their peers connect to a relay port, and they to peers. Whom they
+        /// reach is subject to `[peers]` as it is over UDP.
+        tcp: bool = true;
     }
 }
 
@@ -241,6 +245,10 @@ section! {
         permissions_per_allocation: u16 = 128;
         /// Channels of one allocation.
         channels_per_allocation: u16 = 64;
+        /// TCP connections with peers of one allocation. Over all allocations
+        /// there are half as many as `streams`, since each takes one of those
+        /// once its client takes it up.
+        peer_connections_per_allocation: u16 = 64;
         /// Addresses per second that one allocation may open to peers, beyond
         /// those that are open already, so that nobody scans through this
         /// server. Refused with 508. 0 switches the limit off.

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use rustls::server::Accepted;
 use socket2::SockRef;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::admission::{HalfOpen, Place, Prefix, Rate};
+use super::first_message::First;
 use super::opening::Opening;
 use super::owners::{Greeting, Owners};
 use super::proxy_protocol::{self, Origin};
@@ -66,7 +67,8 @@ struct Ends {
 
 /// Where a connection belongs.
 enum Found {
-    Stream(Box<Connection>),
+    /// With the CONNECTION-ID of a ConnectionBind that it begins with.
+    Stream(Box<Connection>, Option<u32>),
     /// Its session's worker has to take it.
     Media(u16, Box<Connection>),
     Web(Visitor),
@@ -132,7 +134,7 @@ impl Entrance {
         };
         drop(place);
         match found {
-            Ok(Found::Stream(connection)) => self.workers.adopt(*connection),
+            Ok(Found::Stream(connection, binds)) => self.workers.adopt(*connection, binds),
             Ok(Found::Media(worker, connection)) => self.workers.give(worker, *connection),
             Ok(Found::Web(visitor)) => match Arc::clone(&self.web).try_acquire_owned() {
                 Ok(_permit) => visitor.serve(self.servers, &self.tally).await,
@@ -181,7 +183,9 @@ impl Entrance {
         match Opening::of(read[0]) {
             Opening::Turn => {
                 self.admit(prefix, &stream)?;
-                Ok(Found::Stream(plain(stream, Speaks::Turn, ends, read)?))
+                let binds = first_message(&mut stream, &mut read).await?;
+                let connection = plain(stream, Speaks::Turn, ends, read)?;
+                Ok(Found::Stream(connection, binds))
             }
             Opening::Tls => {
                 let Some(configs) = &self.configs else {
@@ -302,16 +306,35 @@ async fn sort(
     if opening != Opening::Turn {
         return Ok(Found::Web(Visitor::Tls(Box::new(stream))));
     }
+    let mut plain = Vec::with_capacity(FIRST_READ);
+    let binds = first_message(&mut stream, &mut plain).await?;
     let (stream, session) = stream.into_inner();
-    Ok(Found::Stream(Box::new(Connection {
+    let connection = Connection {
         socket: descriptor(stream)?,
         client: ends.client,
         local: ends.local,
         transport: ClientTransport::Tls,
         speaks: Speaks::Turn,
         tls: Some(Box::new(session)),
+        plain,
         early: Vec::new(),
-    })))
+    };
+    Ok(Found::Stream(Box::new(connection), binds))
+}
+
+/// Reads until it is known whether the first message is a ConnectionBind; gives
+/// its CONNECTION-ID.
+async fn first_message(
+    stream: &mut (impl AsyncRead + Unpin),
+    read: &mut Vec<u8>,
+) -> Result<Option<u32>, Refusal> {
+    loop {
+        match First::of(read) {
+            First::Incomplete => more(stream, read).await?,
+            First::Bind(id) => return Ok(Some(id)),
+            First::Other => return Ok(None),
+        }
+    }
 }
 
 fn plain(
@@ -327,12 +350,13 @@ fn plain(
         transport: ClientTransport::Tcp,
         speaks,
         tls: None,
+        plain: Vec::new(),
         early,
     }))
 }
 
 /// Reads once more.
-async fn more(stream: &mut TcpStream, read: &mut Vec<u8>) -> Result<(), Refusal> {
+async fn more(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> Result<(), Refusal> {
     match stream.read_buf(read).await {
         Ok(0) | Err(_) => Err(Refusal::Gone),
         Ok(_) => Ok(()),

@@ -13,6 +13,7 @@ mod admission;
 mod certificate;
 mod connection;
 mod dtls;
+mod first_message;
 mod opening;
 mod owners;
 pub mod proxy_protocol;

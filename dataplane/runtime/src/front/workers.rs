@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use forebay_turn::shard_of_connection;
+
 use super::tally::{Refusal, Tally};
 use crate::streams::Connection;
 use crate::worker::Mailer;
@@ -31,10 +33,15 @@ impl Workers {
         }
     }
 
-    /// The connection is closed when no worker takes it.
-    pub(super) fn adopt(&self, connection: Connection) {
+    /// The connection is closed when no worker takes it. `binds`: the
+    /// CONNECTION-ID of the peer's connection that it takes up.
+    pub(super) fn adopt(&self, connection: Connection, binds: Option<u32>) {
         let transport = connection.transport;
+        let owner = binds.and_then(|id| self.owner(id));
         let taken = self.emptiest().and_then(|emptiest| {
+            if let Some(owner) = owner {
+                return owner.adopt(connection).ok();
+            }
             let home = self.home(connection.client.ip(), emptiest);
             home.adopt(connection)
                 .or_else(|connection| emptiest.adopt(*connection))
@@ -44,6 +51,14 @@ impl Workers {
             Some(()) => Tally::per(&self.tally.streams, transport),
             None => self.tally.refuse(Refusal::Workers),
         }
+    }
+
+    /// The worker that has the peer's connection of this id: a worker is a shard
+    /// of the same number.
+    fn owner(&self, id: u32) -> Option<&Mailer> {
+        let count = u16::try_from(self.mailers.len()).unwrap_or(u16::MAX);
+        self.mailers
+            .get(usize::from(shard_of_connection(id, count)))
     }
 
     fn emptiest(&self) -> Option<&Mailer> {

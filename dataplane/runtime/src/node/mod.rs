@@ -80,12 +80,15 @@ impl Node {
         preflight::check(Need {
             workers,
             listeners: plan.listen.len(),
-            sockets_per_worker: usize::try_from(
-                plan.sockets
-                    .saturating_add(plan.streams)
-                    .saturating_add(plan.media_streams()),
-            )
-            .unwrap_or(usize::MAX),
+            sockets_per_worker: [
+                plan.sockets,
+                plan.streams,
+                plan.media_streams(),
+                plan.turn.tcp.connections,
+            ]
+            .into_iter()
+            .filter_map(|count| usize::try_from(count).ok())
+            .sum(),
         })?;
         for choice in &plan.chosen {
             info!("{choice}");

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use forebay_turn::{
     BandwidthLimits, Capacity, Config, EventRate, Lifetimes, MediaMapping, NewPeers,
-    PasswordAlgorithm, PeerPolicy, PrefixBudget, Quota, RelayMapping, Shared, SocketId,
+    PasswordAlgorithm, PeerPolicy, PrefixBudget, Quota, RelayMapping, Shared, SocketId, TcpRelay,
 };
 use ipnet::IpNet;
 
@@ -18,6 +18,11 @@ use crate::worker::media_sockets::port_of;
 /// Relay sockets of one worker that may be closing while their successors are
 /// open already.
 const CLOSING: u32 = 256;
+
+/// Connects of one allocation that may be under way at once: enough for a
+/// client that asks several peers, too few to knock on many doors that stay
+/// shut for thirty seconds each.
+const CONNECTING: u16 = 16;
 
 /// A host that cannot do what the settings ask. Names the key to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +58,7 @@ pub struct Plan {
     /// What was chosen because the settings left it open, for the log.
     pub chosen: Vec<String>,
     never: Vec<SocketAddr>,
+    never_tcp: Vec<SocketAddr>,
     relay_ports: std::ops::RangeInclusive<u16>,
 }
 
@@ -140,7 +146,7 @@ impl Plan {
             .saturating_add(held)
             .saturating_add(ready)
             .saturating_add(CLOSING);
-        let never = never(
+        let [never, never_tcp] = never(
             settings,
             host,
             &listen,
@@ -149,20 +155,23 @@ impl Plan {
             media.as_ref(),
             workers,
         );
+        let streams = streams(settings, &front, workers);
+        let tcp = tcp_relay(settings, streams);
         Ok(Self {
             sockets,
-            streams: streams(settings, &front, workers),
+            streams,
             cores,
             listen,
             ports,
             turn: Config {
                 discovery,
-                ..turn_config(settings, capacity, sockets, workers)
+                ..turn_config(settings, capacity, (sockets, tcp), workers)
             },
             front,
             media,
             chosen,
             never,
+            never_tcp,
             relays,
             relay_ports: settings.relay.ports.ports(),
         })
@@ -179,6 +188,7 @@ impl Plan {
             allow,
             deny,
             never: self.never.clone(),
+            never_tcp: self.never_tcp.clone(),
             relays: self.relays.clone(),
             media: self
                 .media
@@ -361,6 +371,19 @@ fn streams(settings: &Settings, front: &[(ClientTransport, SocketAddr)], workers
     settings.limits.streams.div_ceil(workers)
 }
 
+/// A worker's connections with peers; none where no client could use them.
+fn tcp_relay(settings: &Settings, streams: u32) -> TcpRelay {
+    let listen = &settings.listen;
+    if !settings.relay.tcp || (listen.tcp.is_empty() && listen.tls.is_empty()) {
+        return TcpRelay::default();
+    }
+    TcpRelay {
+        connections: streams.div_ceil(2),
+        connections_per_allocation: settings.limits.peer_connections_per_allocation,
+        connecting_per_allocation: CONNECTING.min(settings.limits.peer_connections_per_allocation),
+    }
+}
+
 fn media_sockets(media: Option<&MediaPlan>) -> u32 {
     media.map_or(0, |media| {
         u32::try_from(media.addresses.len()).unwrap_or(u32::MAX)
@@ -431,7 +454,12 @@ fn capacity(settings: &Settings, workers: usize, ports: usize) -> Capacity {
     }
 }
 
-fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: usize) -> Config {
+fn turn_config(
+    settings: &Settings,
+    capacity: Capacity,
+    (sockets, tcp): (u32, TcpRelay),
+    workers: usize,
+) -> Config {
     let workers = u16::try_from(workers).unwrap_or(u16::MAX);
     let software = &settings.auth.software;
     Config {
@@ -481,6 +509,7 @@ fn turn_config(settings: &Settings, capacity: Capacity, sockets: u32, workers: u
             user: settings.limits.bandwidth_per_user,
             host: settings.limits.bandwidth_host,
         },
+        tcp,
         shared: Shared::new(workers, capacity.allocations.saturating_mul(workers.into())),
         unauthenticated: PrefixBudget {
             per_second: settings.limits.unauthenticated_per_second,
@@ -498,7 +527,8 @@ fn families(relays: &[RelayMapping]) -> usize {
     usize::from(v4) + usize::from(v6)
 }
 
-/// Where no relay may send to: our own sockets, under every address of theirs.
+/// Where no relay may send to, and where none may connect to besides: our own
+/// sockets, under every address of theirs.
 fn never(
     settings: &Settings,
     host: &Host,
@@ -507,28 +537,30 @@ fn never(
     relays: &[RelayMapping],
     media: Option<&MediaPlan>,
     workers: usize,
-) -> Vec<SocketAddr> {
+) -> [Vec<SocketAddr>; 2] {
     let is_udp = |transport| matches!(transport, ClientTransport::Dtls);
     let of_front = |udp: bool| {
         let chosen = front.iter().filter(move |(of, _)| is_udp(*of) == udp);
         chosen.map(|(_, address)| *address)
     };
     let udp = listen.iter().copied().chain(of_front(true));
-    let tcp = of_front(false)
-        .chain(settings.metrics.listen)
-        .chain(
-            media
-                .into_iter()
-                .flat_map(MediaPlan::tcp)
-                .flat_map(|tcp| [tcp.local, tcp.public]),
-        )
-        // A port may be TCP's and media's at once. Relays speak UDP, and those
-        // who have no other way have to reach media there.
-        .filter(|address| !media.is_some_and(|media| media.has_port(address.port(), workers)));
-    let mut never = Vec::new();
+    let tcp = of_front(false).chain(settings.metrics.listen).chain(
+        media
+            .into_iter()
+            .flat_map(MediaPlan::tcp)
+            .flat_map(|tcp| [tcp.local, tcp.public]),
+    );
+    // A port may be TCP's and media's at once. Those who have no other way have
+    // to reach media there over UDP.
+    let media_has = |port| media.is_some_and(|media| media.has_port(port, workers));
+    let mut never = [Vec::new(), Vec::new()];
+    let all = udp.map(|address| (address, 0)).chain(tcp.map(|address| {
+        let list = usize::from(media_has(address.port()));
+        (address, list)
+    }));
     // A policy reads port 0 as every port, which would close our relays too.
-    for address in udp.chain(tcp).filter(|address| address.port() != 0) {
-        own_address(address, relays, host, &mut never);
+    for (address, list) in all.filter(|(address, _)| address.port() != 0) {
+        own_address(address, relays, host, &mut never[list]);
     }
     never
 }

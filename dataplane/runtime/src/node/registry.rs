@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use forebay_ipc::media::MediaEvent;
 use forebay_ipc::{
-    Allocation, AllocationId, Cursor, Deleted, Deletion, Session, SessionUuid, Text, Usage,
+    Allocation, AllocationId, Cursor, Deleted, Deletion, Session, SessionUuid, Text, Transport,
+    Usage,
 };
 use forebay_wire::clock::Instant;
 use uuid::Uuid;
@@ -80,6 +81,7 @@ impl Registry {
                 allocation,
                 path,
                 relayed,
+                tcp,
                 username,
             } => {
                 let session = Session {
@@ -98,6 +100,10 @@ impl Registry {
                     expires_in: None,
                     usage: Usage::default(),
                     measured_at: 0,
+                    relay_transport: match tcp {
+                        true => Transport::Tcp,
+                        false => Transport::Udp,
+                    },
                 };
                 let key = cursor(session.id);
                 // The report of its predecessor's end was lost.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use forebay_sys::Errno;
@@ -56,6 +56,9 @@ pub struct Connection {
     /// plaintext that was not read; what it wants to write is written by the
     /// worker.
     pub tls: Option<Box<rustls::ServerConnection>>,
+    /// For TLS: what was decrypted and read already, the beginning of what the
+    /// client says. At most [`Connection::EARLY`].
+    pub plain: Vec<u8>,
     /// Bytes read from the socket that were not consumed: messages for TCP,
     /// TLS records for TLS, nothing for DTLS. At most
     /// [`Connection::EARLY`].
@@ -63,7 +66,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// The most bytes in [`Connection::early`].
+    /// The most bytes in [`Connection::early`] and [`Connection::plain`].
     pub const EARLY: usize = 16 << 10;
 
     /// Sets the socket up as a worker needs it.
@@ -81,6 +84,11 @@ impl Connection {
             ClientTransport::Dtls => Ok(()),
         }
     }
+}
+
+/// Sets a socket up that is, or is going to be, connected to a peer.
+pub(crate) fn prepare_peer(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    forebay_sys::streams::tune(socket, UNSENT, UNACKNOWLEDGED)
 }
 
 impl fmt::Debug for Connection {

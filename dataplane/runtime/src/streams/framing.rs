@@ -25,6 +25,9 @@ pub enum Next {
     Foreign,
 }
 
+/// How a ConnectionBind request begins.
+const CONNECTION_BIND: [u8; 2] = [0x00, 0x0B];
+
 /// Reads one connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Framer {
@@ -49,6 +52,9 @@ pub enum Outcome {
     Whole,
     /// There was no room for more.
     Full,
+    /// The last message put into a slot is a ConnectionBind (RFC 6062): what
+    /// follows may be the peer's, and waits until that is decided.
+    Binds,
     /// What is left is no message.
     Foreign,
 }
@@ -162,6 +168,9 @@ impl Framer {
             }
             room.requests -= usize::from(request);
             range.start += len;
+            if bytes.starts_with(&CONNECTION_BIND) {
+                return Outcome::Binds;
+            }
         }
     }
 }

@@ -30,6 +30,38 @@ pub(crate) enum End {
     Idle,
     /// Its client takes nothing.
     Stalled,
+    /// A peer's connection: the one it was joined to ended, or the allocation.
+    Peer,
+}
+
+/// One end of two joined connections (RFC 6062).
+#[derive(Debug)]
+pub(crate) struct Splice {
+    /// The other.
+    pub(crate) partner: u32,
+    /// It has said that nothing will follow.
+    pub(crate) finished: bool,
+    /// TLS has been told to say so to it.
+    pub(crate) said: bool,
+    /// It has been told that nothing will follow.
+    pub(crate) shut: bool,
+    /// It waits for bandwidth.
+    pub(crate) throttled: bool,
+    /// Bytes that came over it and were not counted yet.
+    pub(crate) moved: u32,
+}
+
+impl Splice {
+    pub(crate) fn with(partner: u32) -> Self {
+        Self {
+            partner,
+            finished: false,
+            said: false,
+            shut: false,
+            throttled: false,
+            moved: 0,
+        }
+    }
 }
 
 /// See the module documentation.
@@ -54,6 +86,8 @@ pub(crate) struct Live {
     pub(crate) ready: bool,
     /// No more of it is read in this round.
     pub(crate) held: bool,
+    /// What it is joined to.
+    pub(crate) splice: Option<Splice>,
     /// When the last message came.
     pub(crate) active: Instant,
     /// When the client last took something, or something began to wait.
@@ -86,16 +120,36 @@ impl Live {
             // What waits is bounded before it gets there.
             tls.set_buffer_limit(None);
         }
+        let tuple = FiveTuple {
+            socket,
+            client: ClientAddr(connection.client),
+            local: connection.local.ip(),
+        };
         Self {
-            tuple: FiveTuple {
-                socket,
-                client: ClientAddr(connection.client),
-                local: connection.local.ip(),
-            },
-            transport: connection.transport,
             speaks: connection.speaks,
-            local: connection.local,
             tls,
+            partial: std::mem::take(&mut connection.plain),
+            ..Self::over(tuple, connection.transport, connection.local, now)
+        }
+    }
+
+    /// A connection with a peer.
+    pub(crate) fn peer(socket: SocketId, peer: SocketAddr, now: Instant) -> Self {
+        let tuple = FiveTuple {
+            socket,
+            client: ClientAddr(peer),
+            local: peer.ip(),
+        };
+        Self::over(tuple, ClientTransport::Tcp, peer, now)
+    }
+
+    fn over(tuple: FiveTuple, transport: ClientTransport, local: SocketAddr, now: Instant) -> Self {
+        Self {
+            tuple,
+            transport,
+            speaks: Speaks::Turn,
+            local,
+            tls: None,
             framer: Framer::default(),
             partial: Vec::new(),
             output: Vec::new(),
@@ -104,9 +158,24 @@ impl Live {
             closed: false,
             ready: false,
             held: false,
+            splice: None,
             active: now,
             progress: now,
             counted: 0,
+        }
+    }
+
+    /// Nothing will follow what came over a joined connection.
+    pub(crate) fn say_finished(&mut self) {
+        if let Some(splice) = &mut self.splice {
+            splice.finished = true;
+        }
+    }
+
+    /// Has TLS say that nothing will follow.
+    pub(crate) fn say_last(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
         }
     }
 
@@ -121,7 +190,9 @@ impl Live {
         let start = area.data.start;
         let range = start..start + early.len();
         match memory.get_mut(range) {
-            Some(place) if early.len() <= Connection::EARLY => place.copy_from_slice(early),
+            Some(place) if early.len().max(self.partial.len()) <= Connection::EARLY => {
+                place.copy_from_slice(early);
+            }
             _ => return Err(End::Foreign),
         }
         self.take(early.len(), memory, area)

@@ -9,8 +9,9 @@ pub mod packets;
 
 use std::time::Duration;
 
+pub(crate) use connection::prepare_peer;
 pub use connection::{ClientTransport, Connection, Speaks};
-pub(crate) use live::{End, LARGE, Live};
+pub(crate) use live::{End, LARGE, Live, Splice};
 
 /// What a connection may hold, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,6 +28,9 @@ pub(super) struct Record {
     pub(super) server: SocketAddr,
     pub(super) transport: String,
     pub(super) relay: SocketAddr,
+    /// What its peers speak.
+    #[serde(default = "udp")]
+    pub(super) relay_transport: String,
     pub(super) to_peer_packets: u64,
     pub(super) to_peer_bytes: u64,
     pub(super) to_client_packets: u64,
@@ -91,6 +94,7 @@ impl Record {
             server: session.server,
             transport: name(session.transport).to_owned(),
             relay: session.relayed,
+            relay_transport: name(session.relay_transport).to_owned(),
             to_peer_packets: session.usage.to_peer_packets,
             to_peer_bytes: session.usage.to_peer_bytes,
             to_client_packets: session.usage.to_client_packets,
@@ -136,6 +140,11 @@ const fn name(transport: Transport) -> &'static str {
         Transport::Tls => "tls",
         Transport::Dtls => "dtls",
     }
+}
+
+/// Of records from before there was anything else.
+fn udp() -> String {
+    name(Transport::Udp).to_owned()
 }
 
 fn rfc3339(unix: u64) -> String {

@@ -56,7 +56,7 @@ impl Mailer {
             tracing::debug!(client = %connection.client, %errno, "a connection is dead on arrival");
             return Err(Box::new(connection));
         }
-        self.mailbox.adopt(connection).map_err(Box::new)
+        self.mailbox.adopt(connection)
     }
 
     /// Connections the worker has or is about to have.

@@ -48,11 +48,11 @@ impl Mailbox {
     }
 
     /// Gives the connection back when too many wait.
-    pub(super) fn adopt(&self, connection: Connection) -> Result<(), Connection> {
+    pub(super) fn adopt(&self, connection: Connection) -> Result<(), Box<Connection>> {
         self.streams.fetch_add(1, Ordering::Relaxed);
         if let Err(connection) = self.connections.push(connection) {
             self.connection_closed();
-            return Err(connection);
+            return Err(Box::new(connection));
         }
         self.waker.wake();
         Ok(())

@@ -6,9 +6,11 @@ mod error;
 mod handle;
 mod icmp;
 pub mod listen;
+mod listeners;
 mod mailbox;
 pub mod media_sockets;
 mod open_relays;
+mod peers;
 pub mod preflight;
 mod publish;
 mod real_time;
@@ -169,6 +171,8 @@ pub enum WorkerReport {
         path: ClientPath,
         /// What was given.
         relayed: RelayedAddr,
+        /// Whether peers connect to it over TCP.
+        tcp: bool,
         /// As it came: attacker data.
         username: Box<str>,
     },

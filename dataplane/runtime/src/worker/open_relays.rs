@@ -15,7 +15,7 @@ use super::sockets::{FREE, Slot, Sockets, State};
 
 /// How long a port that another program has is left alone. Short, because the
 /// other program may be our predecessor, whose ring the kernel is taking apart.
-const ASIDE: Duration = Duration::from_secs(5);
+pub(super) const ASIDE: Duration = Duration::from_secs(5);
 /// How long no relay is opened after the kernel refused for a reason that does
 /// not depend on the port, or after the shard had enough.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -111,7 +111,11 @@ impl Sockets {
     }
 
     /// The next relay address of a family with ports to be had, in turn.
-    fn next_address(&mut self, v6: bool, has: impl Fn(&RelayPorts) -> bool) -> Option<usize> {
+    pub(super) fn next_address(
+        &mut self,
+        v6: bool,
+        has: impl Fn(&RelayPorts) -> bool,
+    ) -> Option<usize> {
         let count = self.relays.len();
         let turn = &mut self.turn[usize::from(v6)];
         let index = (0..count)

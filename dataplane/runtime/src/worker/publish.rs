@@ -34,16 +34,23 @@ pub(super) struct StreamCounts {
     pub(super) adopted: u64,
     pub(super) refused: u64,
     /// By [`End`].
-    pub(super) ended: [u64; 6],
+    pub(super) ended: [u64; 7],
     pub(super) dropped: u64,
     pub(super) sends: u64,
     pub(super) buffers_exhausted: u64,
     /// Bytes held for them; now.
     pub(super) memory: u64,
+    /// Connections with peers.
+    pub(super) peers: u64,
 }
 
 /// Writes what connections did.
-pub(super) fn publish_streams(page: &StatsPage, counts: &StreamCounts, open: usize) {
+pub(super) fn publish_streams(
+    page: &StatsPage,
+    counts: &StreamCounts,
+    open: usize,
+    [peers, joined]: [usize; 2],
+) {
     let put = |stat: Stat, value: u64| page[stat as usize].store(value, Ordering::Relaxed);
     put(Stat::Streams, open as u64);
     put(Stat::StreamMemory, counts.memory);
@@ -56,9 +63,13 @@ pub(super) fn publish_streams(page: &StatsPage, counts: &StreamCounts, open: usi
         (End::Tls, Stat::StreamsClosedTls),
         (End::Idle, Stat::StreamsClosedIdle),
         (End::Stalled, Stat::StreamsClosedStalled),
+        (End::Peer, Stat::StreamsClosedPeer),
     ] {
         put(stat, counts.ended[end as usize]);
     }
+    put(Stat::PeerConnections, peers as u64);
+    put(Stat::PeerConnectionsBound, joined as u64);
+    put(Stat::PeerConnectionsOpened, counts.peers);
     put(Stat::StreamDropped, counts.dropped);
     put(Stat::StreamSends, counts.sends);
     put(Stat::StreamBuffersExhausted, counts.buffers_exhausted);

@@ -45,6 +45,12 @@ pub(super) struct Reaped {
     pub(super) streams: Vec<StreamEvent>,
     /// Slots of connections whose send completed.
     pub(super) sent: Vec<(u32, Result<u32, Errno>)>,
+    /// Slots of peers whose connect completed.
+    pub(super) connected: Vec<(u32, Result<u32, Errno>)>,
+    /// Slots whose other end was told that nothing will follow.
+    pub(super) shut: Vec<u32>,
+    /// Listening relays whose accept failed.
+    pub(super) refused: Vec<(u32, u32)>,
     /// Buffers with nothing in them that anybody wants.
     pub(super) spare: Vec<u16>,
     pub(super) woken: bool,
@@ -108,6 +114,14 @@ impl Reaped {
                 buffer: completion.buffer,
                 more: completion.more,
             }),
+            Tag::Accept { slot, generation } => match completion.result {
+                Ok(_) | Err(Errno::ECANCELED | Errno::ECONNABORTED) => {
+                    self.ended.push((slot, generation));
+                }
+                Err(_) => self.refused.push((slot, generation)),
+            },
+            Tag::Shut { slot, .. } => self.shut.push(slot),
+            Tag::Connected { slot, .. } => self.connected.push((slot, completion.result)),
             Tag::StreamSent { slot, .. } => self.sent.push((slot, completion.result)),
             Tag::Closed { slot, generation } => self.closed.push((slot, generation)),
             Tag::Send { transmit } => {

@@ -6,7 +6,9 @@
 
 mod batch;
 mod connections;
+mod peers;
 mod resend;
+mod wait;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,7 @@ use forebay_wire::clock::{Instant, Now, UnixSeconds};
 use super::handle::Mailer;
 use super::icmp::Errors;
 use super::mailbox::Mailbox;
+use super::peers::Peers;
 use super::publish::{Counts, Gauges, publish, publish_media, publish_streams};
 use super::real_time::RealTime;
 use super::reaped::Reaped;
@@ -35,22 +38,6 @@ use crate::dtls::Entrance;
 /// Time between two rounds of housekeeping under load: short enough that a
 /// reader of the page sees it move, long enough that its microseconds vanish.
 const HOUSEKEEPING: Duration = Duration::from_millis(10);
-/// How old the page may get when traffic pauses. Not shorter: a timeout that
-/// is the core's next timer has the clock device programmed twice per sleep,
-/// which costs more than a microsecond where that leaves a virtual machine.
-const SETTLE: Duration = Duration::from_millis(250);
-/// The longest stay in the kernel when there is nothing to do; commands and
-/// datagrams end it at once.
-const IDLE: Duration = Duration::from_millis(500);
-/// How long a round under load waits for more than one datagram. Waking for
-/// each few costs up to a tenth of the CPU time of single packets and up to
-/// two fifths of that of merged ones; a NIC that gathers frames before it
-/// interrupts takes about as long.
-const GATHER: Duration = Duration::from_micros(50);
-/// Datagrams that are worth a round without waiting longer.
-const GATHERED: u32 = 32;
-/// A round is under load when that many can be expected within [`GATHER`].
-const EXPECTED: u32 = 4;
 /// Commands taken in one round: at a few microseconds each, more would hold up
 /// media for longer than a batch takes.
 const COMMANDS: usize = 32;
@@ -75,6 +62,7 @@ pub(super) struct Worker {
     pub(super) requests_per_batch: usize,
     /// Ways to all workers, by index.
     pub(super) neighbours: Arc<[Mailer]>,
+    pub(super) peers: Peers,
     media_buffers: usize,
     real_time: RealTime,
     survey: Survey,
@@ -144,6 +132,7 @@ impl Worker {
             survey,
             requests_per_batch,
             neighbours: Arc::new([]),
+            peers: Peers::default(),
             media_buffers,
             state: Rounds {
                 reaped: Reaped::new(media_buffers + request_buffers),
@@ -240,73 +229,28 @@ impl Worker {
             self.shard.on_timeout(now, &mut self.state.tx);
             self.state.dirty |= !self.state.tx.is_empty();
         }
+        self.settle_peers()?;
         self.obey()?;
         self.streams.check(&self.shard, now);
-        self.end_streams()?;
         let due = now.instant >= self.state.housekept + HOUSEKEEPING;
         if self.state.mail {
             self.read_mail()?;
             self.adopt()?;
             self.obey()?;
         }
+        self.end_streams()?;
         if self.survey.is_under_way() {
             self.tell_survey();
         }
         if due && self.state.dirty {
             self.housekeeping();
+            self.sockets.accept_again(&mut self.ring)?;
             self.sockets
                 .release(&mut self.ring, &self.shard, now.instant)?;
             self.errors
                 .recover(now.instant, &mut self.ring, &self.sockets)?;
         }
         Ok(())
-    }
-
-    /// How long the next stay in the kernel may last.
-    fn wait(&self) -> Wait {
-        let state = &self.state;
-        let waiting = state.reaped.requests.len() + state.reaped.media.len();
-        if state.reaped.media.len() >= RxBatch::MAX_SLOTS {
-            // Taking more in would only use up buffers.
-            return Wait::Not;
-        }
-        let busy = self.sockets.any_ended() || self.streams.busy();
-        if waiting > 0 || busy || state.mail || state.stopping {
-            return Wait::Poll;
-        }
-        if self.survey.is_under_way() && !self.control.reports.is_full() {
-            return Wait::Poll;
-        }
-        let mut until = state.now.instant + IDLE;
-        if state.dirty {
-            until = until.min(state.housekept + SETTLE);
-        }
-        let deadlines = [
-            self.shard.next_deadline(),
-            state.refill_at,
-            self.streams.next_deadline(),
-        ];
-        for deadline in deadlines.into_iter().flatten() {
-            until = until.min(deadline);
-        }
-        match until.since(state.now.instant) {
-            Duration::ZERO => Wait::Poll,
-            up_to if self.under_load() && up_to > GATHER => Wait::Gather {
-                completions: GATHERED,
-                within: GATHER,
-                up_to,
-            },
-            time => Wait::UpTo(time),
-        }
-    }
-
-    /// Whether datagrams come so densely that waiting for several delays none
-    /// of them much.
-    fn under_load(&self) -> bool {
-        let state = &self.state;
-        u32::try_from(state.slots.len()).is_ok_and(|datagrams| {
-            state.round.saturating_mul(EXPECTED) <= GATHER.saturating_mul(datagrams)
-        })
     }
 
     /// Reads the clock, once per batch.
@@ -347,6 +291,9 @@ impl Worker {
         for (slot, generation) in self.state.reaped.ended.drain(..) {
             self.sockets
                 .receive_ended(&mut self.ring, slot, generation)?;
+        }
+        for (slot, generation) in self.state.reaped.refused.drain(..) {
+            self.sockets.pause_accepting(slot, generation);
         }
         for (slot, generation) in self.state.reaped.closed.drain(..) {
             if self.streams.own(slot) {
@@ -415,11 +362,13 @@ impl Worker {
                     allocation,
                     tuple,
                     relayed,
+                    tcp,
                     username,
                 } => WorkerReport::Created {
                     allocation,
                     path: self.survey.path(&self.streams, &tuple),
                     relayed,
+                    tcp,
                     username,
                 },
                 Command::Deleted {
@@ -440,6 +389,10 @@ impl Worker {
                     continue;
                 }
                 Command::Media(event) => WorkerReport::Media(event),
+                Command::Tcp(command) => {
+                    self.obey_tcp(command)?;
+                    continue;
+                }
                 Command::Dtls {
                     session,
                     source,
@@ -574,6 +527,7 @@ impl Worker {
             &self.control.page,
             &self.streams.counts,
             self.streams.open(),
+            [self.shard.connections(), self.streams.spliced()],
         );
         if let Some(media) = self.shard.media_counters() {
             publish_media(&self.control.page, media);

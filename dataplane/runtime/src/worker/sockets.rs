@@ -54,6 +54,8 @@ pub(super) struct Slot {
     /// Which of `locals` it is bound to.
     pub(super) local: u16,
     pub(super) port: u16,
+    /// It accepts connections of peers.
+    pub(super) listens: bool,
     /// The listening socket it stands in for: it is connected to one client.
     pub(super) adopted: Option<SocketId>,
     /// Its error queue waits to be read.
@@ -68,6 +70,7 @@ pub(super) const FREE: Slot = Slot {
     dropped: 0,
     local: 0,
     port: 0,
+    listens: false,
     adopted: None,
     failing: false,
     calm: Instant::from_nanos(0),
@@ -135,6 +138,8 @@ pub(super) struct Sockets {
     pub(super) ready: usize,
     /// Receives that ended and have to be started again.
     ended: VecDeque<u32>,
+    /// Accepts that failed and wait to be started again.
+    pub(super) paused: Vec<(u32, u32)>,
     pub(super) adopted: Adopted,
     pub(super) listening_addresses: Vec<SocketAddr>,
     pub(super) paused_until: Instant,
@@ -196,6 +201,7 @@ impl Sockets {
             hears_errors: false,
             ready,
             ended: VecDeque::with_capacity(sockets as usize + listeners.len()),
+            paused: Vec::new(),
             adopted: Adopted::default(),
             listening_addresses: listeners.to_vec(),
             paused_until: Instant::default(),
@@ -314,6 +320,9 @@ impl Sockets {
         };
         entry.state = State::Open { receiving: true };
         let generation = entry.generation;
+        if entry.listens {
+            return ring.accept(slot, Tag::Accept { slot, generation }.pack());
+        }
         let group = if request {
             Group::Requests
         } else {
@@ -339,8 +348,8 @@ impl Sockets {
         match entry.state {
             State::Open { .. } => {
                 entry.state = State::Open { receiving: false };
-                if self.is_request(slot) {
-                    // These have buffers of their own.
+                if entry.listens || self.is_request(slot) {
+                    // These have buffers of their own, or need none.
                     return self.receive(ring, slot);
                 }
                 if slot < self.first_relay {
@@ -394,6 +403,9 @@ impl Sockets {
         match entry.state {
             State::Open { receiving: true } => {
                 entry.state = State::Ending;
+                if entry.listens {
+                    return ring.cancel_accept(Tag::Accept { slot, generation }.pack());
+                }
                 ring.cancel(Tag::Receive { slot, generation }.pack())
             }
             State::Open { receiving: false } => {

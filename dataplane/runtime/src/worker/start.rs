@@ -105,8 +105,18 @@ fn check(config: &WorkerConfig) -> Result<(), StartError> {
         );
     }
     let media_streams = config.shard.media_streams();
-    if config.shard.streams > 1 << 19 || media_streams.len() > 1 << 19 {
-        return refuse("at most 524288 connections of clients");
+    if [
+        config.shard.streams,
+        media_streams.len() as u32,
+        config.shard.turn.tcp.connections,
+    ]
+    .into_iter()
+    .any(|count| count > 1 << 19)
+    {
+        return refuse("at most 524288 connections of clients, and of peers");
+    }
+    if config.shard.streams == 0 && config.shard.turn.tcp.connections > 0 {
+        return refuse("connections of peers need connections of clients");
     }
     if config.shard.streams > 0 && config.shard.turn.first_stream.0 != config.shard.sockets {
         return refuse("connections of clients have the ids behind those of sockets");
@@ -141,18 +151,20 @@ fn build(
     };
     let request_buffers = (config.buffers / 8).max(16);
     let of_media = config.shard.media_streams().len() as u32;
-    let streams = config.shard.streams + of_media;
+    let of_turn = config.shard.streams;
+    let streams = of_turn + of_media;
     let stream_buffers = match streams {
         0 => 0,
         _ => (config.buffers / 4).clamp(16, 256),
     };
-    let table = config.shard.sockets as usize + streams as usize;
+    let peers = config.shard.turn.tcp.connections;
+    let table = config.shard.sockets as usize + streams as usize + peers as usize;
     let mut ring = Ring::new(RingConfig {
         files: files(table, config.listeners.len()) as u32,
         media_buffers: config.buffers,
         request_buffers,
         stream_buffers,
-        streams,
+        streams: streams + peers,
     })
     .map_err(|error| error.to_string())?;
 
@@ -194,7 +206,7 @@ fn build(
     let mut sockets = Sockets::new(
         &listening,
         &media,
-        [config.shard.sockets, streams],
+        [config.shard.sockets, streams + peers],
         config.relays,
         &config.relay_ports,
         config.relays_ready,
@@ -226,7 +238,7 @@ fn build(
 
     let streams = Streams::new(
         config.shard.sockets,
-        [config.shard.streams, of_media],
+        [of_turn, of_media, peers],
         stream_buffers,
         config.streams,
     );

@@ -17,6 +17,8 @@ allow! {
     SETSOCKOPT: "its buffers, GRO, traffic class and drop counter",
     GETSOCKOPT: "drop counters of the listening sockets",
     BIND: "its relay port",
+    LISTEN: "a relay socket for peers that connect over TCP",
+    GETPEERNAME: "who they are",
     CONNECT: "take over a client that another worker is steered",
     GETSOCKNAME: "which local address that gave",
     CLOSE: "its descriptor, once the file table holds it",

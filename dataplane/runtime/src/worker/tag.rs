@@ -12,6 +12,12 @@ pub(super) enum Tag {
     Stream { slot: u32, generation: u32 },
     /// A connection took what was sent, or a part of it.
     StreamSent { slot: u32, generation: u32 },
+    /// A peer wants to be connected to a listening relay.
+    Accept { slot: u32, generation: u32 },
+    /// A connection with a peer has come about, or has not.
+    Connected { slot: u32, generation: u32 },
+    /// The other end of a connection was told that nothing will follow.
+    Shut { slot: u32, generation: u32 },
     /// A transmit of the batch failed.
     Send { transmit: u32 },
     /// A datagram that was sent again by itself failed.
@@ -42,6 +48,9 @@ impl Tag {
             Self::Stream { slot, generation } => join(6, generation, slot),
             Self::StreamSent { slot, generation } => join(7, generation, slot),
             Self::Error { read } => join(8, 0, read),
+            Self::Accept { slot, generation } => join(9, generation, slot),
+            Self::Connected { slot, generation } => join(10, generation, slot),
+            Self::Shut { slot, generation } => join(11, generation, slot),
             Self::Other => u64::MAX,
         }
     }
@@ -58,6 +67,9 @@ impl Tag {
             6 => Self::Stream { slot, generation },
             7 => Self::StreamSent { slot, generation },
             8 => Self::Error { read: slot },
+            9 => Self::Accept { slot, generation },
+            10 => Self::Connected { slot, generation },
+            11 => Self::Shut { slot, generation },
             _ => Self::Other,
         }
     }

@@ -70,7 +70,7 @@ impl Reader {
             }
             match outcome {
                 Outcome::Whole => break,
-                Outcome::Full => assert!(!found.is_empty(), "no progress"),
+                Outcome::Full | Outcome::Binds => assert!(!found.is_empty(), "no progress"),
                 Outcome::Foreign => {
                     self.foreign = true;
                     return;
@@ -86,6 +86,7 @@ fn message() -> impl Strategy<Value = Vec<u8>> {
     let body = |most: usize| (0..most / 4).prop_map(|words| vec![0x5A; words * 4]);
     prop_oneof![
         body(64).prop_map(|body| stun(0x0001, &body)),
+        body(64).prop_map(|body| stun(0x000B, &body)),
         body(1600).prop_map(|body| stun(0x0016, &body)),
         // Few lengths, so that neighbours share slots.
         (0x4000_u16..0x8000, 0_usize..6)
@@ -182,6 +183,23 @@ fn beginnings_are_waited_for() {
         request: false,
     };
     assert_eq!(framer.next(&data), whole);
+}
+
+#[test]
+fn nothing_is_read_behind_a_connection_bind() {
+    let bind = stun(0x000B, &[0; 8]);
+    let memory = [stun(0x0001, &[]), bind.clone(), b"GET / HTTP/1.1".to_vec()].concat();
+    let mut range = 0..memory.len();
+    let mut room = Room {
+        slots: 8,
+        requests: 8,
+    };
+    let mut found = Vec::new();
+    let mut framer = Framer::default();
+    let outcome = framer.fill(&memory, &mut range, &alike(), &mut room, &mut found);
+    assert_eq!(outcome, Outcome::Binds);
+    assert_eq!(&memory[range], b"GET / HTTP/1.1");
+    assert_eq!(found.len(), 2);
 }
 
 #[test]

@@ -204,6 +204,7 @@ fn over_tcp_it_holds_for_ipv6_too() {
             transport: ClientTransport::Tcp,
             speaks: Speaks::Turn,
             tls: None,
+            plain: Vec::new(),
             early: Vec::new(),
         };
         host.workers[0].mailer().adopt(connection).unwrap();

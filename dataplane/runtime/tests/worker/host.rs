@@ -12,7 +12,7 @@ use forebay_runtime::worker::listen::{self, ListenOptions};
 use forebay_runtime::worker::{WorkerCommand, WorkerConfig, WorkerHandle, spawn};
 use forebay_turn::{
     Capacity, Config, Credentials, Lifetimes, PeerPolicy, PrefixBudget, Quota, RelayMapping, Seeds,
-    Shared, SocketId, User,
+    Shared, SocketId, TcpRelay, User,
 };
 
 pub const REALM: &str = "example.org";
@@ -43,6 +43,8 @@ pub struct Options {
     pub relay_buffer: usize,
     pub allocations: u32,
     pub streams: u32,
+    /// Connections with peers.
+    pub peers: u32,
     pub limits: StreamLimits,
     pub relay_addresses: [&'static str; 2],
     pub pass_dscp: bool,
@@ -58,6 +60,7 @@ impl Default for Options {
             relay_buffer: 1 << 20,
             allocations: 256,
             streams: 0,
+            peers: 0,
             limits: StreamLimits::default(),
             relay_addresses: LOOPBACK,
             pass_dscp: false,
@@ -111,6 +114,7 @@ pub fn turn(allocations: u32) -> Config {
         discovery: Vec::new(),
         new_peers: Default::default(),
         bandwidth: Default::default(),
+        tcp: Default::default(),
         shared: Default::default(),
         unauthenticated: PrefixBudget {
             per_second: 0,
@@ -143,6 +147,11 @@ pub fn config(index: usize, options: &Options) -> WorkerConfig {
             media: None,
             turn: Config {
                 first_stream: SocketId(sockets),
+                tcp: TcpRelay {
+                    connections: options.peers,
+                    connections_per_allocation: 8,
+                    connecting_per_allocation: 4,
+                },
                 ..turn(options.allocations)
             },
             listeners: 0,

@@ -12,6 +12,7 @@ mod icmp;
 mod many;
 mod media;
 mod namespace;
+mod peers;
 mod roaming;
 mod start;
 mod stream_client;

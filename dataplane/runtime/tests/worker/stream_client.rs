@@ -31,6 +31,7 @@ pub fn pair() -> (TcpStream, Connection) {
         transport: ClientTransport::Tcp,
         speaks: Speaks::Turn,
         tls: None,
+        plain: Vec::new(),
         early: Vec::new(),
     };
     (client, connection)

@@ -351,6 +351,7 @@ fn packets_of_a_pair_are_messages() {
         transport: ClientTransport::Dtls,
         speaks: Speaks::Turn,
         tls: None,
+        plain: Vec::new(),
         early: Vec::new(),
     };
     host.workers[0].mailer().adopt(connection).unwrap();

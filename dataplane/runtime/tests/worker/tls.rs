@@ -16,7 +16,7 @@ use crate::host::{Host, peer};
 use crate::stream_client::{StreamClient, padded, pair};
 use crate::streams::{options, relay_both_ways};
 
-type Tls = StreamOwned<ClientConnection, TcpStream>;
+pub type Tls = StreamOwned<ClientConnection, TcpStream>;
 
 fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let identity = rcgen::generate_simple_self_signed(vec!["turn.example.org".to_owned()]).unwrap();
@@ -41,7 +41,7 @@ fn configs(version: &'static SupportedProtocolVersion) -> (Arc<ClientConfig>, Ar
 
 /// Both ends after the handshake. With `eager`, the client's first bytes come
 /// along with the end of its handshake.
-fn shake_hands(
+pub fn shake_hands(
     version: &'static SupportedProtocolVersion,
     eager: impl FnOnce(&mut ClientConnection),
 ) -> (Tls, Connection) {

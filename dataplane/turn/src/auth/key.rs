@@ -113,6 +113,18 @@ impl SealKind {
     }
 }
 
+/// A key, and the integrity attribute of the request it was used in.
+pub(crate) struct Sealer {
+    pub(super) key: Key,
+    pub(super) kind: SealKind,
+}
+
+impl Sealer {
+    pub(crate) fn seal(&self, answer: &mut Builder<'_>) -> Result<(), NoRoom> {
+        self.kind.push(&self.key, answer)
+    }
+}
+
 /// The value of USERHASH (RFC 8489 §14.4).
 pub(super) fn userhash(username: &[u8], realm: &[u8]) -> [u8; 32] {
     digest::<Sha256>(&[username, b":", realm]).into()

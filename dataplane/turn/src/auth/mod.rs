@@ -8,7 +8,7 @@ mod offer;
 
 pub(crate) use credentials::UserTag;
 pub use failures::AuthFailures;
-pub(crate) use key::Key;
+pub(crate) use key::{Key, Sealer};
 
 use forebay_wire::NoRoom;
 use forebay_wire::clock::{Now, UnixSeconds};
@@ -57,6 +57,14 @@ impl Authenticated<'_> {
     /// When its username expires.
     pub(crate) fn until(&self) -> Option<UnixSeconds> {
         self.until
+    }
+
+    /// What seals an answer once the request is no longer at hand.
+    pub(crate) fn sealer(&self) -> Sealer {
+        Sealer {
+            key: self.key.clone(),
+            kind: self.seal,
+        }
     }
 
     /// Seals an answer with the integrity attribute the request had.

@@ -35,6 +35,9 @@ pub struct PeerPolicy {
     /// families and also within `relay_ports`; other addresses of the host
     /// have to be listed one by one, since this crate cannot know them.
     pub never: Vec<SocketAddr>,
+    /// The same for connections alone (RFC 6062): addresses of ours that speak
+    /// TCP, and of which another, that clients may reach, has the UDP port.
+    pub never_tcp: Vec<SocketAddr>,
     /// This host's relay addresses, local and public.
     pub relays: Vec<RelayMapping>,
     /// Where this host receives media: allowed whatever the ranges say, so
@@ -53,6 +56,7 @@ impl Default for PeerPolicy {
             allow: Vec::new(),
             deny: Vec::new(),
             never: Vec::new(),
+            never_tcp: Vec::new(),
             relays: Vec::new(),
             media: Vec::new(),
             relay_ports: 49152..=65535,
@@ -145,6 +149,14 @@ impl PeerPolicy {
         }
     }
 
+    /// Judges a peer that a client wants to connect to.
+    pub fn judge_connection(&self, peer: SocketAddr) -> Verdict {
+        if self.names(&self.never_tcp, peer) {
+            return Verdict::Denied(Denial::Never);
+        }
+        self.judge(peer)
+    }
+
     /// Judges an address whose port is not known yet, as in CreatePermission.
     pub(crate) fn reach(&self, ip: IpAddr) -> Result<Reach, Denial> {
         let reach = self.reach_plain(ip)?;
@@ -218,17 +230,20 @@ impl PeerPolicy {
     /// What `never` and `media` say of the very address and port.
     #[cold]
     fn by_name(&self, peer: SocketAddr) -> Option<Result<(), Denial>> {
-        let real = canonical(peer.ip());
-        let never = self
-            .never
-            .iter()
-            .any(|never| never.port() == peer.port() && self.is_named_by(real, never.ip()));
-        if never {
+        if self.names(&self.never, peer) {
             return Some(Err(Denial::Never));
         }
-        let real = SocketAddr::new(real, peer.port());
+        let real = SocketAddr::new(canonical(peer.ip()), peer.port());
         let media = self.media.iter().any(|media| media.public == real);
         media.then_some(Ok(()))
+    }
+
+    /// Whether one of `never` is this very address and port.
+    fn names(&self, never: &[SocketAddr], peer: SocketAddr) -> bool {
+        let real = canonical(peer.ip());
+        never
+            .iter()
+            .any(|never| never.port() == peer.port() && self.is_named_by(real, never.ip()))
     }
 
     /// Whether the address of a `never` entry stands for `real`.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use forebay_wire::NoRoom;
 use forebay_wire::clock::Instant;
 use forebay_wire::stun::{
-    AddressFamily, AttributeType, Builder, ErrorCode, Message, TRANSPORT_UDP,
+    AddressFamily, AttributeType, Builder, ErrorCode, Message, TRANSPORT_TCP, TRANSPORT_UDP,
 };
 
 use crate::auth::UserTag;
@@ -37,6 +37,8 @@ enum Wanted {
     Both { even: bool },
     /// The port held under a token.
     Reserved(ReservationToken),
+    /// A port that listens, of a family.
+    Listener { v6: bool },
 }
 
 /// What it gets, counted to its account.
@@ -80,18 +82,21 @@ impl Server {
         if message.malformed().is_some() {
             return Err(ErrorCode::BAD_REQUEST.into());
         }
-        match message.requested_transport() {
-            Some(TRANSPORT_UDP) => {}
+        let (mobility, wanted) = match message.requested_transport() {
+            Some(TRANSPORT_UDP) => (self.asked_mobility(message)?, self.wanted(message)?),
+            Some(TRANSPORT_TCP) => {
+                let v6 = self.wanted_listener(request)?;
+                (Mobility::Fixed, Wanted::Listener { v6 })
+            }
             Some(_) => return Err(ErrorCode::UNSUPPORTED_TRANSPORT.into()),
             None => return Err(ErrorCode::BAD_REQUEST.into()),
-        }
+        };
         if self.redirects.is_due(RedirectWhen::Always)
             && let Some(alternate) = self.alternate(request)
         {
             return Err(Denied::Sent(alternate));
         }
-        let mobility = self.asked_mobility(message)?;
-        let wanted = self.wanted(message)?;
+        let tcp = matches!(wanted, Wanted::Listener { .. });
         if let Wanted::Reserved(token) = &wanted
             && self.is_elsewhere(request.tuple, shard_of(token))
         {
@@ -119,6 +124,7 @@ impl Server {
                         socket: relay.socket,
                         relayed: relay.relayed.0,
                         expires,
+                        tcp,
                     })
                 }),
                 expires,
@@ -142,6 +148,9 @@ impl Server {
             })
             .ok_or(ErrorCode::INSUFFICIENT_CAPACITY)?;
         self.bandwidth.forget(slot);
+        if tcp {
+            self.connections.open(slot);
+        }
         if let Some(relay) = given.relays.into_iter().flatten().next() {
             let username = self.auth.username(&request.from).unwrap_or_default();
             let username = String::from_utf8_lossy(username).into();
@@ -150,6 +159,7 @@ impl Server {
                 tuple: *request.tuple,
                 relayed: relay.relayed,
                 local: relay.local,
+                tcp,
                 username,
             });
         }
@@ -234,7 +244,7 @@ impl Server {
         }
         let mut lacks = [None; 2];
         let (mut count, slots) = match wanted {
-            Wanted::Any { .. } | Wanted::Even { .. } => (1, 1),
+            Wanted::Any { .. } | Wanted::Even { .. } | Wanted::Listener { .. } => (1, 1),
             Wanted::Pair { .. } => (2, 2),
             Wanted::Both { even } => {
                 lacks = [false, true].map(|v6| self.lacks(v6, even));
@@ -269,6 +279,9 @@ impl Server {
                     ..Given::one(pair.even, account)
                 }),
                 Wanted::Both { even } => self.take_both(lacks, even, account),
+                Wanted::Listener { v6 } => self
+                    .take_listener(v6)
+                    .map(|relay| Given::one(relay, account)),
                 Wanted::Reserved(_) => None,
             }
         };
@@ -377,7 +390,7 @@ impl Server {
 
     /// Whether this host has relays of the family at all. While none of either
     /// family is known, both count as merely exhausted.
-    fn has_relays_of(&self, v6: bool) -> bool {
+    pub(super) fn has_relays_of(&self, v6: bool) -> bool {
         let configured = |v6| {
             self.policy
                 .relays

@@ -26,6 +26,10 @@ impl Server {
         if bound != self.tables.channel_to(slot, peer) {
             return Err(ErrorCode::BAD_REQUEST);
         }
+        // There are no channels over TCP (RFC 6062 §3).
+        if self.connections.list(slot).is_some() {
+            return Err(ErrorCode::BAD_REQUEST);
+        }
         let Some(allocation) = self.tables.allocations.get(slot) else {
             return Err(ErrorCode::ALLOCATION_MISMATCH);
         };

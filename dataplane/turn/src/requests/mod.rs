@@ -1,12 +1,16 @@
 //! STUN requests: one file per method, the checks they share here.
 
 mod allocate;
+mod allocate_tcp;
 mod binding;
 mod channel_bind;
+mod connect;
+mod connection_bind;
 mod create_permission;
 mod mobility;
 mod refresh;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use forebay_wire::NoRoom;
@@ -16,10 +20,13 @@ use forebay_wire::stun::{AttributeType, Builder, Class, ErrorCode, Fingerprint, 
 use crate::answer::reason;
 use crate::auth::{Authenticated, Known, Rejected};
 use crate::config::Alternate;
-use crate::ids::FiveTuple;
+use crate::ids::{ClientAddr, FiveTuple, PeerConnection};
 use crate::server::{Outcome, ReplyFrom, Server};
 use crate::verdict::Refusal;
 
+pub(crate) use connect::PATIENCE;
+
+use connect::Connected;
 use refresh::Refreshed;
 
 /// How long a request may be repeated with the same transaction id (RFC 8489
@@ -47,6 +54,10 @@ enum Granted {
     Allocated(u32),
     /// Refresh.
     Refreshed(Refreshed),
+    /// Connect; the CONNECTION-ID.
+    Connected(u32),
+    /// ConnectionBind.
+    Bound(PeerConnection),
     /// CreatePermission, ChannelBind.
     Done,
 }
@@ -59,6 +70,8 @@ enum Denied {
     Elsewhere(u16),
     /// Answer with 300 and this server (RFC 8489 §10).
     Sent(Alternate),
+    /// A listening socket has to be opened first.
+    Listen { v6: bool },
 }
 
 impl From<ErrorCode> for Denied {
@@ -77,6 +90,12 @@ enum Handled {
     Unpaid,
     /// Another shard's.
     Elsewhere(u16),
+    /// A listening socket has to be opened first.
+    Listen { v6: bool },
+    /// The answer follows.
+    Later,
+    /// The answer has so many bytes, and the connection is the peer's now.
+    Bound(usize, PeerConnection),
 }
 
 impl Server {
@@ -107,7 +126,9 @@ impl Server {
             Method::ALLOCATE
             | Method::REFRESH
             | Method::CREATE_PERMISSION
-            | Method::CHANNEL_BIND => self.authenticate(now, tuple, &message, answer),
+            | Method::CHANNEL_BIND
+            | Method::CONNECT
+            | Method::CONNECTION_BIND => self.authenticate(now, tuple, &message, answer),
             _ => return Outcome::Silent(Refusal::Unexpected),
         };
         match handled {
@@ -115,6 +136,9 @@ impl Server {
             Ok(Handled::AnsweredFrom(reply)) => Outcome::ReplyFrom(reply),
             Ok(Handled::Unpaid) => Outcome::Silent(Refusal::PrefixBudget),
             Ok(Handled::Elsewhere(shard)) => Outcome::Elsewhere(shard),
+            Ok(Handled::Listen { v6 }) => Outcome::Listen { v6 },
+            Ok(Handled::Later) => Outcome::Later,
+            Ok(Handled::Bound(len, connection)) => Outcome::Bound { len, connection },
             Err(NoRoom) => Outcome::Silent(Refusal::NoRoom),
         }
     }
@@ -152,6 +176,7 @@ impl Server {
         };
         let known = match here
             .or(ticketed)
+            .or_else(|| self.binds_to(message))
             .and_then(|slot| self.tables.allocations.get(slot))
         {
             Some(found) => Some(Known {
@@ -172,7 +197,7 @@ impl Server {
                 }),
             None => None,
         };
-        let from = match self.auth.check(now, tuple.client, message, known) {
+        let from = match self.auth.check(now, self.proven(tuple), message, known) {
             Ok(from) => from,
             Err(Rejected::OverBudget) => return Ok(Handled::Unpaid),
             Err(Rejected::Answer(code)) => {
@@ -213,6 +238,17 @@ impl Server {
             && tuple.socket < self.first_stream
     }
 
+    /// Whom a nonce is for. A connection's address is not forged, and a client
+    /// that opens several (RFC 6062) goes on with the nonce it was told first.
+    fn proven(&self, tuple: &FiveTuple) -> ClientAddr {
+        let ClientAddr(client) = tuple.client;
+        if tuple.is_stream(self.first_stream) {
+            ClientAddr(SocketAddr::new(client.ip(), 0))
+        } else {
+            tuple.client
+        }
+    }
+
     /// Answers a request that is not authentic, in as few bytes as can be.
     fn challenge(
         &self,
@@ -228,7 +264,7 @@ impl Server {
                 return Ok(());
             }
             answer.push(AttributeType::REALM, self.style.realm.as_bytes())?;
-            self.auth.challenge(now, tuple.client, answer)
+            self.auth.challenge(now, self.proven(tuple), answer)
         })
     }
 
@@ -258,6 +294,7 @@ impl Server {
         let result = match request.message.method() {
             Method::ALLOCATE => match self.allocate(&request) {
                 Err(Denied::Elsewhere(shard)) => return Ok(Handled::Elsewhere(shard)),
+                Err(Denied::Listen { v6 }) => return Ok(Handled::Listen { v6 }),
                 Err(Denied::With(code)) => Err((code, None)),
                 Err(Denied::Sent(alternate)) => Err((ErrorCode::TRY_ALTERNATE, Some(alternate))),
                 Ok(slot) => Ok(Granted::Allocated(slot)),
@@ -270,6 +307,15 @@ impl Server {
                 .create_permission(&request)
                 .map(|()| Granted::Done)
                 .map_err(plain),
+            Method::CONNECT => match self.connect(&request) {
+                Ok(Connected::Later) => return Ok(Handled::Later),
+                Ok(Connected::Already(id)) => Ok(Granted::Connected(id)),
+                Err(code) => Err(plain(code)),
+            },
+            Method::CONNECTION_BIND => self
+                .connection_bind(&request)
+                .map(Granted::Bound)
+                .map_err(plain),
             _ => self
                 .channel_bind(&request)
                 .map(|()| Granted::Done)
@@ -280,6 +326,10 @@ impl Server {
         } else {
             Class::Error
         };
+        let bound = match result {
+            Ok(Granted::Bound(connection)) => Some(connection),
+            _ => None,
+        };
         self.style
             .authenticated(
                 answer,
@@ -289,14 +339,18 @@ impl Server {
                 |answer| match result {
                     Ok(Granted::Allocated(slot)) => self.describe(slot, request.tuple, answer),
                     Ok(Granted::Refreshed(refreshed)) => refreshed.describe(answer),
-                    Ok(Granted::Done) => Ok(()),
+                    Ok(Granted::Connected(id)) => answer.push_u32(AttributeType::CONNECTION_ID, id),
+                    Ok(Granted::Done | Granted::Bound(_)) => Ok(()),
                     Err((code, alternate)) => {
                         answer.push_error_code(code, reason(code))?;
                         alternate.map_or(Ok(()), |alternate| push_alternate(answer, &alternate))
                     }
                 },
             )
-            .map(Handled::Answered)
+            .map(|len| match bound {
+                Some(connection) => Handled::Bound(len, connection),
+                None => Handled::Answered(len),
+            })
     }
 
     /// Attributes that have to be understood and are not (RFC 8489 §6.3.1);
@@ -351,6 +405,7 @@ fn understood(kind: AttributeType) -> bool {
             | AttributeType::USERHASH
             | AttributeType::XOR_MAPPED_ADDRESS
             | AttributeType::RESERVATION_TOKEN
+            | AttributeType::CONNECTION_ID
     )
 }
 

@@ -104,7 +104,10 @@ fn taken<T>(slab: &Slab<T>) -> impl Iterator<Item = (u32, &T)> {
 }
 
 /// Walks a list and gives its length.
-fn walk(chain: Chain, link: impl Fn(u32) -> Option<Link>) -> Result<usize, &'static str> {
+pub(super) fn walk(
+    chain: Chain,
+    link: impl Fn(u32) -> Option<Link>,
+) -> Result<usize, &'static str> {
     let (mut at, mut previous, mut len) = (chain.head, NONE, 0);
     while at != NONE {
         let Some(found) = link(at).filter(|found| found.previous == previous) else {

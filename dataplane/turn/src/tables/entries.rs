@@ -47,6 +47,8 @@ pub(crate) struct Relay {
     pub(crate) socket: SocketId,
     pub(crate) relayed: SocketAddr,
     pub(crate) expires: Instant,
+    /// It listens for peers (RFC 6062): no datagram leaves from it.
+    pub(crate) tcp: bool,
 }
 
 impl Relay {
@@ -54,6 +56,10 @@ impl Relay {
     #[inline]
     pub(crate) const fn index(v6: bool) -> usize {
         v6 as usize
+    }
+
+    pub(crate) fn socket(&self) -> SocketId {
+        self.socket
     }
 }
 

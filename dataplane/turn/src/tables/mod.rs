@@ -3,6 +3,7 @@
 //! knows nothing of time, requests or policy.
 
 mod check;
+mod connections;
 mod deletions;
 mod entries;
 mod index;
@@ -13,6 +14,7 @@ mod slab;
 use core::hash::Hasher;
 use core::net::{IpAddr, SocketAddr};
 
+pub(crate) use connections::{Asked, Connections, PeerData, Stage};
 pub(crate) use deletions::{Deletions, Gone};
 pub(crate) use entries::{
     Allocation, Chain, Channel, Link, Mobility, Origin, Permission, Relay, Reservation,

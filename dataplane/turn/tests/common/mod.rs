@@ -15,8 +15,8 @@ use base64::Engine as _;
 use forebay_turn::{
     BandwidthLimits, Capacity, ChannelNumber, ClientAddr, Command, Config, Credentials, Deletion,
     Expiry, FiveTuple, Lifetimes, NewPeers, OfferedRelay, Outcome, PasswordAlgorithm, PeerAddr,
-    PeerPolicy, PrefixBudget, Quota, Refusal, RelayMapping, RelayedAddr, Secret, Seeds, Server,
-    Shared, SocketId, ToClient, ToPeer, User,
+    PeerConnection, PeerPolicy, PrefixBudget, Quota, Refusal, RelayMapping, RelayedAddr, ReplyFrom,
+    Secret, Seeds, Server, Shared, SocketId, TcpRelay, ToClient, ToPeer, User,
 };
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
 use forebay_wire::stun::{AttributeType, Builder, Class, Message, Method, TransactionId};
@@ -65,6 +65,7 @@ pub fn config() -> Config {
         discovery: Vec::new(),
         new_peers: NewPeers::default(),
         bandwidth: BandwidthLimits::default(),
+        tcp: TcpRelay::default(),
         shared: Shared::default(),
         unauthenticated: PrefixBudget {
             per_second: 0,
@@ -125,6 +126,14 @@ pub struct World {
     pub closed: Vec<SocketId>,
     /// Relays handed in singly.
     pub offered: usize,
+    /// Whether a listening socket can be opened.
+    pub listens: bool,
+    /// Listening sockets opened.
+    pub listening: usize,
+    /// Connections that clients bound.
+    pub bound: Vec<PeerConnection>,
+    /// Connections the server told to close, and that are not closed yet.
+    pub hanging: Vec<PeerConnection>,
     free: Vec<SocketId>,
     next_socket: u32,
     pub mapping: Option<(IpAddr, IpAddr)>,
@@ -148,6 +157,10 @@ impl World {
             events: Vec::new(),
             closed: Vec::new(),
             offered: 0,
+            listens: true,
+            listening: 0,
+            bound: Vec::new(),
+            hanging: Vec::new(),
             free: Vec::new(),
             next_socket: FIRST_RELAY,
             mapping: None,
@@ -210,6 +223,10 @@ impl World {
                 event => self.events.push(event),
             }
         }
+        while let Some(connection) = self.server.next_to_close() {
+            assert!(!self.hanging.contains(&connection), "told twice");
+            self.hanging.push(connection);
+        }
         assert_eq!(self.server.check(), Ok(()));
     }
 
@@ -243,21 +260,51 @@ impl World {
 
     pub fn raw(&mut self, tuple: &FiveTuple, datagram: &[u8]) -> Result<Vec<u8>, Refusal> {
         let mut answer = vec![0; Server::MAX_ANSWER];
-        let outcome = self.server.request(self.now, tuple, datagram, &mut answer);
+        let mut outcome = self.server.request(self.now, tuple, datagram, &mut answer);
+        if let Outcome::Listen { v6 } = outcome {
+            self.drain();
+            let listener = self.listener(v6);
+            outcome =
+                self.server
+                    .request_with_listener(self.now, tuple, datagram, &mut answer, listener);
+        }
         self.drain();
         self.offer();
         match outcome {
-            Outcome::Reply(len) => {
+            Outcome::Reply(len) | Outcome::ReplyFrom(ReplyFrom { len, .. }) => {
                 answer.truncate(len);
-                Ok(answer)
-            }
-            Outcome::ReplyFrom(reply) => {
-                answer.truncate(reply.len);
                 Ok(answer)
             }
             Outcome::Silent(refusal) => Err(refusal),
             Outcome::Elsewhere(shard) => panic!("sent to shard {shard}"),
+            Outcome::Listen { .. } => panic!("asked for another socket"),
+            Outcome::Later => Ok(Vec::new()),
+            Outcome::Bound { len, connection } => {
+                self.bound.push(connection);
+                answer.truncate(len);
+                Ok(answer)
+            }
         }
+    }
+
+    fn listener(&mut self, v6: bool) -> Option<OfferedRelay> {
+        if !self.listens {
+            return None;
+        }
+        let socket = self.free.pop().unwrap_or_else(|| {
+            self.next_socket += 1;
+            SocketId(self.next_socket - 1)
+        });
+        self.listening += 1;
+        let address = SocketAddr::new(
+            ip(if v6 { RELAY_V6 } else { RELAY_V4 }),
+            50_000 + socket.0 as u16,
+        );
+        Some(OfferedRelay {
+            socket,
+            local: address,
+            relayed: RelayedAddr(address),
+        })
     }
 
     pub fn channel(&mut self, client: &Client, number: u16) -> Result<ToPeer, Refusal> {

@@ -61,6 +61,8 @@ impl AttributeType {
     pub const PADDING: Self = Self(0x0026);
     /// RFC 5780 §7.5.
     pub const RESPONSE_PORT: Self = Self(0x0027);
+    /// RFC 6062 §6.2.1.
+    pub const CONNECTION_ID: Self = Self(0x002A);
     /// RFC 8656 §18.11.
     pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     /// RFC 8656 §18.12.

@@ -41,6 +41,12 @@ impl Method {
     pub const CREATE_PERMISSION: Self = Self(0x008);
     /// RFC 8656 §12.
     pub const CHANNEL_BIND: Self = Self(0x009);
+    /// Connects to a peer over TCP (RFC 6062).
+    pub const CONNECT: Self = Self(0x00A);
+    /// Makes a connection of the client the one for a peer's data (RFC 6062).
+    pub const CONNECTION_BIND: Self = Self(0x00B);
+    /// Tells the client of a peer that has connected (RFC 6062).
+    pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
 
     /// The method of this number; `None` above twelve bits.
     pub const fn new(number: u16) -> Option<Self> {
@@ -98,6 +104,10 @@ impl ErrorCode {
     pub const UNSUPPORTED_TRANSPORT: Self = Self(442);
     /// The peer's address family is not the relay's.
     pub const PEER_ADDRESS_FAMILY_MISMATCH: Self = Self(443);
+    /// The peer is connected, or being connected, already (RFC 6062 §6.3).
+    pub const CONNECTION_ALREADY_EXISTS: Self = Self(446);
+    /// The peer could not be connected (RFC 6062 §6.3).
+    pub const CONNECTION_FAILED: Self = Self(447);
     /// The user holds as many allocations as allowed.
     pub const ALLOCATION_QUOTA_REACHED: Self = Self(486);
     /// Both agents think they have the same role (RFC 8445 §7.3.1.1).

@@ -16,6 +16,8 @@ use crate::error::ParseError;
 
 /// REQUESTED-TRANSPORT's number for UDP (RFC 8656 §18.8).
 pub const TRANSPORT_UDP: u8 = 17;
+/// REQUESTED-TRANSPORT for TCP between server and peer (RFC 6062).
+pub const TRANSPORT_TCP: u8 = 6;
 
 /// An address family as RFC 8656 §18.6 encodes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -309,7 +311,8 @@ impl<'a> Message<'a> {
         self.u32(Known::Lifetime).map(u32::from_be_bytes)
     }
 
-    /// REQUESTED-TRANSPORT's protocol number; [`TRANSPORT_UDP`] for UDP.
+    /// REQUESTED-TRANSPORT's protocol number; [`TRANSPORT_UDP`] for UDP,
+    /// [`TRANSPORT_TCP`] for TCP.
     pub fn requested_transport(&self) -> Option<u8> {
         self.u32(Known::RequestedTransport)
             .map(|[protocol, ..]| protocol)
@@ -329,6 +332,11 @@ impl<'a> Message<'a> {
     pub fn channel_number(&self) -> Option<u16> {
         self.u32(Known::ChannelNumber)
             .map(|[a, b, ..]| u16::from_be_bytes([a, b]))
+    }
+
+    /// CONNECTION-ID.
+    pub fn connection_id(&self) -> Option<u32> {
+        self.u32(Known::ConnectionId).map(u32::from_be_bytes)
     }
 
     /// DATA.

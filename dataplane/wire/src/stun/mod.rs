@@ -21,5 +21,5 @@ pub use builder::Builder;
 pub use header::{Class, ErrorCode, MAGIC_COOKIE, Method, TransactionId};
 pub use icmp::Icmp;
 pub use integrity::{Fingerprint, Integrity, IntegrityInput, IntegritySha256};
-pub use message::{AddressFamily, Message, TRANSPORT_UDP};
+pub use message::{AddressFamily, Message, TRANSPORT_TCP, TRANSPORT_UDP};
 pub use send_indication::SendIndication;

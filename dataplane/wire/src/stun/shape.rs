@@ -24,6 +24,7 @@ pub(super) enum Known {
     XorMappedAddress,
     ReservationToken,
     AdditionalAddressFamily,
+    ConnectionId,
     Software,
     Userhash,
     PasswordAlgorithm,
@@ -58,6 +59,7 @@ impl Known {
             AttributeType::XOR_MAPPED_ADDRESS => Self::XorMappedAddress,
             AttributeType::RESERVATION_TOKEN => Self::ReservationToken,
             AttributeType::ADDITIONAL_ADDRESS_FAMILY => Self::AdditionalAddressFamily,
+            AttributeType::CONNECTION_ID => Self::ConnectionId,
             AttributeType::SOFTWARE => Self::Software,
             AttributeType::USERHASH => Self::Userhash,
             AttributeType::PASSWORD_ALGORITHM => Self::PasswordAlgorithm,
@@ -78,7 +80,8 @@ impl Known {
             | Self::Lifetime
             | Self::RequestedTransport
             | Self::RequestedAddressFamily
-            | Self::AdditionalAddressFamily => value.len() == 4,
+            | Self::AdditionalAddressFamily
+            | Self::ConnectionId => value.len() == 4,
             Self::Userhash => value.len() == 32,
             Self::PasswordAlgorithm | Self::PasswordAlgorithms => value.len() >= 4,
             Self::EvenPort => value.len() == 1,

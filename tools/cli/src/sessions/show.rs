@@ -119,6 +119,14 @@ const fn name(transport: Transport) -> &'static str {
     }
 }
 
+/// The relayed address, and what its peers speak where that is not UDP.
+fn relay(session: &Session) -> String {
+    match session.relay_transport {
+        Transport::Udp => session.relayed.to_string(),
+        other => format!("{}/{}", session.relayed, name(other)),
+    }
+}
+
 /// The longest user that a column is widened for.
 const USER: usize = 24;
 
@@ -134,7 +142,7 @@ const COLUMNS: &[Column] = &[
     }),
     Column("CLIENT", false, false, |row| row.session.client.to_string()),
     Column("SERVER", false, true, |row| row.session.server.to_string()),
-    Column("RELAY", false, false, |row| row.session.relayed.to_string()),
+    Column("RELAY", false, false, |row| relay(row.session)),
     Column("TO PEERS", true, false, |row| {
         bytes(row.session.usage.to_peer_bytes)
     }),
@@ -263,6 +271,7 @@ pub(super) fn json(rows: &[Row<'_>]) -> Value {
                 "client": session.client.to_string(),
                 "server": session.server.to_string(),
                 "relay": session.relayed.to_string(),
+                "relay_transport": name(session.relay_transport),
                 "to_peer_packets": session.usage.to_peer_packets,
                 "to_peer_bytes": session.usage.to_peer_bytes,
                 "to_client_packets": session.usage.to_client_packets,

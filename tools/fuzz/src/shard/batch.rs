@@ -8,7 +8,7 @@ use forebay_turn::SocketId;
 use forebay_wire::stun::{Class, Message, Method, SendIndication};
 use forebay_wire::{ChannelData, Protocol};
 
-use super::places::{CLIENTS, LISTENERS};
+use super::places::{CLIENTS, LISTENERS, SOCKETS, is_clients, local_of};
 
 /// Bytes of one datagram that may be relayed.
 struct Payload {
@@ -43,8 +43,7 @@ impl Handled<'_> {
         for transmit in &self.tx.transmits {
             let bytes = self.gather(transmit, &mut used, &mut payloads);
             segments(transmit);
-            let socket = transmit.socket.0 as usize;
-            if socket >= LISTENERS.len() {
+            if !is_clients(transmit.socket) {
                 assert!(
                     self.open.contains(&transmit.socket),
                     "sends from a closed relay"
@@ -59,9 +58,10 @@ impl Handled<'_> {
                 .iter()
                 .position(|c| *c == (transmit.destination, transmit.socket));
             let client = client.expect("answers and media go to clients on their own listener");
-            assert_eq!(transmit.source, Some(LISTENERS[socket].ip()));
+            assert_eq!(transmit.source, Some(local_of(transmit.socket).ip()));
+            let padded = transmit.socket.0 >= SOCKETS;
             for datagram in bytes.chunks(transmit.segment.map_or(usize::MAX, usize::from)) {
-                if framed(datagram) {
+                if framed(datagram, padded) {
                     answers.push((client, datagram.to_vec()));
                 }
             }
@@ -73,7 +73,7 @@ impl Handled<'_> {
     fn payloads(&self) -> HashMap<u32, Payload> {
         let mut found = HashMap::new();
         for slot in self.slots {
-            let from_client = (slot.socket.0 as usize) < LISTENERS.len();
+            let from_client = is_clients(slot.socket);
             let bytes = &self.before[slot.start as usize..(slot.start + slot.len) as usize];
             let mut start = slot.start;
             if bytes.is_empty() && !from_client {
@@ -125,7 +125,7 @@ impl Handled<'_> {
                     );
                     let payload = payloads.remove(&(piece.start + piece.len));
                     let payload = payload.expect("a payload ends where the piece does, once");
-                    let to_peer = transmit.socket.0 as usize >= LISTENERS.len();
+                    let to_peer = !is_clients(transmit.socket);
                     assert_eq!(payload.from_client, to_peer);
                     let header = payload.start.checked_sub(piece.start);
                     assert!(
@@ -158,13 +158,13 @@ fn segments(transmit: &Transmit) {
 }
 
 /// Whether what goes to a client is an answer; it is well-formed in any case.
-fn framed(datagram: &[u8]) -> bool {
+/// ChannelData over a connection is padded.
+fn framed(datagram: &[u8], padded: bool) -> bool {
     if Protocol::of(datagram) == Protocol::ChannelData {
         let message = ChannelData::parse(datagram).expect("well-formed ChannelData");
-        assert_eq!(
-            message.payload().len() + ChannelData::HEADER,
-            datagram.len()
-        );
+        let len = message.payload().len() + ChannelData::HEADER;
+        let whole = if padded { len.next_multiple_of(4) } else { len };
+        assert_eq!(whole, datagram.len());
         return false;
     }
     let message = Message::parse(datagram).expect("a well-formed message");

@@ -10,6 +10,7 @@
 mod batch;
 mod places;
 mod requests;
+mod tcp;
 mod world;
 
 use core::time::Duration;
@@ -99,7 +100,7 @@ fn step(script: &mut Script<'_>, world: &mut World) -> Option<()> {
             world.delete(index);
         }
         14 => world.shard.lower_max_segment(u16::from(script.byte()?) * 8),
-        _ => match script.byte()? % 8 {
+        _ => match script.byte()? % 14 {
             0 => world.set_policy(&places::policy()),
             1 => world.set_policy(&places::strict_policy()),
             2 => world.set_policy(&places::open_policy()),
@@ -116,12 +117,18 @@ fn step(script: &mut Script<'_>, world: &mut World) -> Option<()> {
                 };
                 world.icmp(relay, to, icmp);
             }
-            _ => {
+            7 => {
                 let client = script.number()? % CLIENTS.len();
                 let to = peer(script.byte()?, world);
                 let one = send_indication(to, script.number()? * 6, true)?;
                 world.client_sends(client, &one.repeat(2), Some(one.len()));
             }
+            8 => {
+                let (relay, from) = (script.number()?, peer(script.byte()?, world));
+                world.peer_connects(relay, from);
+            }
+            choice @ 9..=10 => world.connect_ends(script.number()?, choice == 9),
+            choice => world.connection_ends(script.number()?, choice),
         },
     }
     Some(())

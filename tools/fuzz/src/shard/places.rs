@@ -32,14 +32,32 @@ pub(super) const RELAYS: [RelayMapping; 2] = [
     },
 ];
 
-/// Clients and the listener each talks to.
-pub(super) const CLIENTS: [(SocketAddr, SocketId); 5] = [
+/// More than the shard can ever hold, so that ids and ports come back into use.
+pub(super) const SOCKETS: u32 = 40;
+
+/// Clients and the listener each talks to; the last two over a connection each.
+pub(super) const CLIENTS: [(SocketAddr, SocketId); 7] = [
     (SocketAddr::new(v4(12, 0, 0, 1), 5000), SocketId(0)),
     (SocketAddr::new(v4(12, 0, 0, 1), 5001), SocketId(0)),
     (SocketAddr::new(v4(12, 0, 1, 9), 5000), SocketId(0)),
     (SocketAddr::new(v6(0x2a00, 2, 1), 5000), SocketId(1)),
     (SocketAddr::new(v6(0x2a00, 2, 2), 5000), SocketId(1)),
+    (SocketAddr::new(v4(12, 0, 2, 1), 5000), SocketId(SOCKETS)),
+    (
+        SocketAddr::new(v4(12, 0, 2, 1), 5001),
+        SocketId(SOCKETS + 1),
+    ),
 ];
+
+/// Whether a socket is a client's rather than a relay's.
+pub(super) fn is_clients(socket: SocketId) -> bool {
+    socket.0 >= SOCKETS || (socket.0 as usize) < LISTENERS.len()
+}
+
+/// The server's address on a client's side.
+pub(super) fn local_of(socket: SocketId) -> SocketAddr {
+    *LISTENERS.get(socket.0 as usize).unwrap_or(&LISTENERS[0])
+}
 
 /// Peers: reachable ones, one that is denied by its range, one below the
 /// lowest port, IPv4 within IPv6, and a listener of the server's own.

@@ -79,13 +79,16 @@ fn write(
         Method::CREATE_PERMISSION,
         Method::CHANNEL_BIND,
         Method::BINDING,
+        Method::CONNECT,
+        Method::CONNECTION_BIND,
     ];
     let method = methods[usize::from(method) % methods.len()];
     let mut attributes: Vec<(AttributeType, Vec<u8>)> = Vec::new();
     let mut peers = Vec::new();
     match method {
         Method::ALLOCATE => {
-            attributes.push((AttributeType::REQUESTED_TRANSPORT, vec![17, 0, 0, 0]));
+            let transport = if flags & 0x20 == 0 { 17 } else { 6 };
+            attributes.push((AttributeType::REQUESTED_TRANSPORT, vec![transport, 0, 0, 0]));
             let family = script.byte()? % 4;
             if family != 0 {
                 attributes.push((
@@ -105,6 +108,11 @@ fn write(
                 vec![0x40, script.byte()? % 9, 0, 0],
             ));
             peers.push(peer(script.byte()?, world));
+        }
+        Method::CONNECT => peers.push(peer(script.byte()?, world)),
+        Method::CONNECTION_BIND => {
+            let id = world.connection_id(script.number()?);
+            attributes.push((AttributeType::CONNECTION_ID, id.to_be_bytes().to_vec()));
         }
         _ => {}
     }

@@ -9,32 +9,32 @@ use forebay_engine::{
 };
 use forebay_turn::{
     AllocationId, Capacity, Config, Expiry, Lifetimes, OfferedRelay, PasswordAlgorithm, PeerPolicy,
-    PrefixBudget, Quota, RelayedAddr, Seeds, SocketId,
+    PrefixBudget, Quota, RelayedAddr, Seeds, SocketId, TcpRelay,
 };
 use forebay_wire::clock::{Instant, Now, UnixSeconds};
-use forebay_wire::stun::{AttributeType, Icmp, Message, TransactionId};
+use forebay_wire::stun::{AttributeType, Icmp, Message, Method, TransactionId};
 
 use super::batch::Handled;
-use super::places::{self, CLIENTS, LISTENERS, RELAYS};
+use super::places::{self, CLIENTS, LISTENERS, RELAYS, SOCKETS, local_of};
 use super::requests;
+use super::tcp::Peers;
 
 pub(super) const REALM: &str = "example.org";
 
-/// More than the shard can ever hold, so that ids and ports come back into use.
-const SOCKETS: u32 = 40;
 const FIRST_PORT: u16 = 50_000;
 /// Receive memory of one batch.
 const MEMORY: usize = 256 * 1024;
 
 pub(super) struct World {
     pub(super) shard: Shard,
-    now: Now,
+    pub(super) now: Now,
     slots: Vec<RxSlot>,
     memory: Vec<u8>,
-    tx: TxBatch,
+    pub(super) tx: TxBatch,
     /// Ids of relay sockets that are closed.
-    closed: Vec<SocketId>,
-    open: HashSet<SocketId>,
+    pub(super) closed: Vec<SocketId>,
+    pub(super) open: HashSet<SocketId>,
+    pub(super) peers: Peers,
     live: Vec<(AllocationId, SocketAddr)>,
     nonces: [Vec<u8>; CLIENTS.len()],
     last: Option<(usize, Vec<u8>)>,
@@ -74,6 +74,11 @@ impl World {
                 discovery: Vec::new(),
                 new_peers: Default::default(),
                 bandwidth: Default::default(),
+                tcp: TcpRelay {
+                    connections: 5,
+                    connections_per_allocation: 3,
+                    connecting_per_allocation: 2,
+                },
                 shared: Default::default(),
                 unauthenticated: PrefixBudget {
                     per_second: 50,
@@ -85,7 +90,7 @@ impl World {
             media: None,
             listeners: LISTENERS.len() as u32,
             sockets: SOCKETS,
-            streams: 0,
+            streams: 2,
             max_segment: 1400,
             requests_per_batch: 4,
         };
@@ -97,6 +102,9 @@ impl World {
         let mut shard = Shard::new(config, seeds);
         shard.set_credentials(&requests::credentials());
         shard.set_policy(&places::policy());
+        for (_, socket) in CLIENTS {
+            shard.set_byte_stream(socket, socket.0 >= SOCKETS);
+        }
         let tx = match setting & 8 {
             0 => TxBatch::with_capacity(512, 2048, 64 * 1024),
             _ => TxBatch::with_capacity(8, 24, 2048),
@@ -114,6 +122,7 @@ impl World {
             tx,
             closed: (LISTENERS.len() as u32..SOCKETS).map(SocketId).collect(),
             open: HashSet::new(),
+            peers: Peers::default(),
             live: Vec::new(),
             nonces: Default::default(),
             last: None,
@@ -148,8 +157,12 @@ impl World {
         if segment.is_none() {
             self.last = Some((client, bytes.to_vec()));
         }
-        let local = LISTENERS[socket.0 as usize];
-        self.receive(socket, source, local, bytes, segment);
+        if let Ok(message) = Message::parse(bytes)
+            && message.method() == Method::CONNECT
+        {
+            self.peers.asked += 1;
+        }
+        self.receive(socket, source, local_of(socket), bytes, segment);
     }
 
     /// What a peer sends to one of the relay sockets, given out or not.
@@ -219,7 +232,10 @@ impl World {
             start: self.memory.len() as u32,
             len: bytes.len() as u32,
             segment: segment as u16,
-            headroom: RxBatch::HEADROOM as u16,
+            headroom: match socket.0 >= SOCKETS {
+                true => 0,
+                false => RxBatch::HEADROOM as u16,
+            },
             class: TrafficClass(bytes.len() as u8),
         });
         self.memory.extend_from_slice(bytes);
@@ -305,6 +321,7 @@ impl World {
             self.advance(Duration::from_secs(3601));
         }
         assert_eq!(self.shard.allocations(), 0);
+        self.peers.check_idle();
         let held = self.shard.relays_held();
         assert_eq!(
             held.v4 + held.v6,
@@ -316,7 +333,7 @@ impl World {
         assert!(self.shard.memory() <= most, "tables never grow");
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         while let Some(command) = self.shard.next_command() {
             match command {
                 Command::CloseRelay(socket) => {
@@ -346,9 +363,11 @@ impl World {
                         .swap_remove(index.expect("ends what was created, once"));
                 }
                 Command::Forward { .. } => unreachable!("there is one shard"),
+                Command::Tcp(command) => self.obey_tcp(command),
                 Command::Dtls { .. } | Command::Media(_) => unreachable!("nothing is forwarded"),
             }
         }
+        self.close_peers();
         assert_eq!(self.live.len(), self.shard.allocations());
         assert_eq!(self.shard.check(), Ok(()));
         self.offer();
@@ -376,12 +395,15 @@ impl World {
         let counters = self.shard.counters();
         let relayed = counters.to_peer_packets + counters.to_client_packets;
         let dropped: u64 = counters.dropped.iter().sum();
-        assert_eq!(relayed + counters.answers + dropped, self.datagrams);
+        let handled = relayed + counters.answers + dropped - self.peers.told;
+        // A Connect may be answered later, or never.
+        let waiting = self.datagrams - handled;
+        assert!(waiting <= self.peers.asked, "{waiting} are missing");
     }
 }
 
 /// A relay socket's addresses follow from its id: even ones are IPv4.
-fn relay_of(socket: SocketId) -> OfferedRelay {
+pub(super) fn relay_of(socket: SocketId) -> OfferedRelay {
     let place = RELAYS[socket.0 as usize % 2];
     let port = FIRST_PORT + socket.0 as u16;
     OfferedRelay {

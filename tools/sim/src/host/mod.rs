@@ -379,6 +379,7 @@ impl Host {
                     allocation,
                     tuple,
                     relayed,
+                    tcp: false,
                     username,
                 } => {
                     self.created(
@@ -409,6 +410,9 @@ impl Host {
                 }
                 Command::Forward { .. } => {
                     return Err("nobody was given a ticket or a token".into());
+                }
+                Command::Created { tcp: true, .. } | Command::Tcp(_) => {
+                    return Err("nobody came over TCP".into());
                 }
                 Command::Dtls { .. } | Command::Media(_) => {
                     return Err("nothing is forwarded".into());

@@ -51,7 +51,12 @@ impl Model {
         }
         if !matches!(
             request.method,
-            method::ALLOCATE | method::REFRESH | method::CREATE_PERMISSION | method::CHANNEL_BIND
+            method::ALLOCATE
+                | method::REFRESH
+                | method::CREATE_PERMISSION
+                | method::CHANNEL_BIND
+                | method::CONNECT
+                | method::CONNECTION_BIND
         ) {
             return self
                 .refused(context, tuple, &request, answer, &[400, 401], true)
@@ -97,6 +102,15 @@ impl Model {
             method::REFRESH => self.refresh(tuple, request, username, &mut faults),
             method::CREATE_PERMISSION => {
                 self.create_permission(tuple, request, username, &mut faults)
+            }
+            // No client here comes over a connection, so none relays TCP.
+            method::CONNECT => {
+                faults.must.extend([437, 441]);
+                Effect::None
+            }
+            method::CONNECTION_BIND => {
+                faults.must.push(400);
+                Effect::None
             }
             _ => self.channel_bind(tuple, request, username, &mut faults),
         };

@@ -224,15 +224,19 @@ impl Bridge {
         // The old one's worker sees the end of its pair before it is told of
         // the new one.
         drop(self.clients.establish(id, ours));
-        self.workers.adopt(Connection {
-            socket: theirs,
-            client: remote,
-            local,
-            transport: ClientTransport::Dtls,
-            speaks: Speaks::Turn,
-            tls: None,
-            early: Vec::new(),
-        });
+        self.workers.adopt(
+            Connection {
+                socket: theirs,
+                client: remote,
+                local,
+                transport: ClientTransport::Dtls,
+                speaks: Speaks::Turn,
+                tls: None,
+                plain: Vec::new(),
+                early: Vec::new(),
+            },
+            None,
+        );
     }
 
     /// A datagram of an association that lives.

@@ -34,6 +34,17 @@ impl Worker {
         for (slot, result) in reaped.sent.drain(..) {
             self.streams.sent(&mut self.ring, slot, result, now)?;
         }
+        for (slot, result) in reaped.connected.drain(..) {
+            let ended = self.streams.connect_ended(&mut self.ring, slot, result)?;
+            self.peers.outcomes.extend(ended);
+        }
+        for slot in reaped.shut.drain(..) {
+            self.streams.shut_ended(&mut self.ring, slot)?;
+        }
+        self.collect_arrivals();
+        while let Some(connection) = self.streams.next_released() {
+            self.shard.released(connection);
+        }
         for _ in 0..std::mem::take(&mut self.streams.gone) {
             self.control.mailbox.connection_closed();
         }
@@ -46,10 +57,13 @@ impl Worker {
             let Some(connection) = self.control.mailbox.take_connection() else {
                 return Ok(());
             };
-            let (ring, now) = (&mut self.ring, self.state.now.instant);
+            let now = self.state.now.instant;
             let secure = connection.transport != ClientTransport::Tcp;
-            if let Some(socket) = self.streams.adopt(ring, connection, now)? {
-                self.shard.connected(socket, secure);
+            let adopted = self
+                .streams
+                .adopt(&mut self.ring, &mut self.shard, connection, now)?;
+            if let Some(socket) = adopted {
+                self.shard.client_connected(socket, secure);
             }
         }
         self.state.mail = true;
@@ -58,9 +72,13 @@ impl Worker {
 
     /// Ends the connections that have to end, and what they held.
     pub(super) fn end_streams(&mut self) -> Result<(), RingFailed> {
+        self.streams
+            .pump(&mut self.ring, &mut self.shard, self.state.now)?;
+        self.end_peers();
         while self.streams.end_next(&mut self.ring, &mut self.shard)? {
             self.state.dirty = true;
             self.obey()?;
+            self.end_peers();
         }
         Ok(())
     }

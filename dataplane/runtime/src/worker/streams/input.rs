@@ -82,8 +82,16 @@ impl Streams {
         }
         if !more && entry.generation == generation {
             entry.receiving = false;
+            let spliced = entry
+                .live
+                .as_ref()
+                .is_some_and(|live| live.splice.is_some());
             if open && !last {
-                self.ended.push_back((index, generation));
+                if spliced && result.is_ok() {
+                    self.pumps.push(index);
+                } else {
+                    self.ended.push_back((index, generation));
+                }
             }
             return self.finish(ring, index);
         }
@@ -101,6 +109,14 @@ impl Streams {
             let slot = self.slot(index);
             let entry = &mut self.entries[index as usize];
             if entry.state == State::Open && entry.generation == generation && !entry.receiving {
+                if entry
+                    .live
+                    .as_ref()
+                    .is_some_and(|live| live.splice.is_some())
+                {
+                    self.pumps.push(index);
+                    continue;
+                }
                 entry.receiving = true;
                 ring.receive_stream(slot, Tag::Stream { slot, generation }.pack())?;
             }
@@ -123,6 +139,10 @@ impl Streams {
             let Some(mut chunk) = self.chunks.pop_front() else {
                 break;
             };
+            if self.partner(chunk.index).is_some() {
+                self.pass_on(ring, now, in_use, chunk);
+                continue;
+            }
             let index = chunk.index as usize;
             if self.read(ring, now, slots, in_use, room, &mut chunk) {
                 held = true;
@@ -151,6 +171,7 @@ impl Streams {
         room: &mut Room,
         chunk: &mut Chunk,
     ) -> bool {
+        let slot = self.slot(chunk.index);
         let entry = &mut self.entries[chunk.index as usize];
         let live = match &mut entry.live {
             Some(live) if entry.generation == chunk.generation && entry.state == State::Open => {
@@ -192,8 +213,12 @@ impl Streams {
                 let outcome = live.read(ring.memory_ref(), range, &mut share, slots, now);
                 room.slots -= before.slots - share.slots;
                 room.requests -= before.requests - share.requests;
-                if outcome == Outcome::Full {
+                if matches!(outcome, Outcome::Full | Outcome::Binds) {
                     live.held = true;
+                    if outcome == Outcome::Binds && entry.receiving {
+                        let generation = entry.generation;
+                        self.stops.push(Tag::Stream { slot, generation }.pack());
+                    }
                     return true;
                 }
                 in_use.push(*buffer);
@@ -215,7 +240,7 @@ impl Streams {
 }
 
 impl Chunk {
-    fn buffer(&self) -> Option<u16> {
+    pub(super) fn buffer(&self) -> Option<u16> {
         match self.what {
             What::Filled { buffer, .. } | What::Messages { buffer, .. } => Some(buffer),
             What::End(_) => None,

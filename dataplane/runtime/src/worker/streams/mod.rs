@@ -5,9 +5,14 @@
 //! Each has at most one receive and one send in the ring. A connection ends in
 //! steps: the shard forgets it, both requests end, its slot is closed, and
 //! only then is its id free.
+//!
+//! Behind the clients' connections lie those with peers (RFC 6062), at the
+//! numbers the server gives them.
 
 mod input;
 mod output;
+mod peers;
+mod splice;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,7 +21,7 @@ use std::time::Duration;
 
 use forebay_engine::Shard;
 use forebay_sys::ring::{Ring, RingFailed};
-use forebay_turn::SocketId;
+use forebay_turn::{PeerConnection, SocketId};
 use forebay_wire::clock::{Instant, Now};
 
 use super::publish::StreamCounts;
@@ -43,13 +48,34 @@ struct Entry {
     state: State,
     generation: u32,
     receiving: bool,
+    /// Sends, or connects.
     sending: bool,
+    /// Its other end is being told that nothing will follow.
+    shutting: bool,
+    /// Its other end is to be told that something went wrong.
+    reset: bool,
     live: Option<Box<Live>>,
+}
+
+impl Entry {
+    fn free(generation: u32) -> Self {
+        Self {
+            state: State::Free,
+            generation,
+            receiving: false,
+            sending: false,
+            shutting: false,
+            reset: false,
+            live: None,
+        }
+    }
 }
 
 pub(super) struct Streams {
     /// Id, and slot, of the first.
     first: u32,
+    /// Entries of clients; those of peers follow.
+    clients: u32,
     entries: Box<[Entry]>,
     /// Ids of those that speak TURN are below this one, counted from the
     /// first.
@@ -70,33 +96,38 @@ pub(super) struct Streams {
     checked: Instant,
     spare: Vec<Vec<u8>>,
     packets: Resend,
+    /// Receives to end, because what they bring may be a peer's.
+    stops: Vec<u64>,
+    /// Ends of joined connections to look at.
+    pumps: Vec<u32>,
+    /// Those that wait for bandwidth, and until when.
+    throttled: VecDeque<(Instant, u32)>,
+    /// Peers' connections whose number is free again, not yet told to the shard.
+    released: Vec<PeerConnection>,
+    /// Pairs of joined connections.
+    spliced: usize,
     /// Connections whose id is free again, not yet told to the mailbox.
     pub(super) gone: usize,
     pub(super) counts: StreamCounts,
 }
 
 impl Streams {
-    /// Room for `turn` connections, and behind them for `media` ones.
+    /// Room for `turn` connections, behind them for `media` ones, and behind
+    /// those for the ones of peers.
     pub(super) fn new(
         first: u32,
-        [turn, media]: [u32; 2],
+        [turn, media, peers]: [u32; 3],
         buffers: u16,
         limits: StreamLimits,
     ) -> Self {
-        let count = turn + media;
-        let entry = || Entry {
-            state: State::Free,
-            generation: 0,
-            receiving: false,
-            sending: false,
-            live: None,
-        };
+        let clients = turn + media;
         Self {
             first,
-            entries: (0..count).map(|_| entry()).collect(),
+            clients,
+            entries: (0..clients + peers).map(|_| Entry::free(0)).collect(),
             media: turn,
             free: (0..turn).rev().collect(),
-            free_media: (turn..count).rev().collect(),
+            free_media: (turn..clients).rev().collect(),
             limits,
             buffers: buffers.into(),
             chunks: VecDeque::new(),
@@ -107,6 +138,11 @@ impl Streams {
             checked: Instant::default(),
             spare: Vec::new(),
             packets: Resend::default(),
+            stops: Vec::new(),
+            pumps: Vec::new(),
+            throttled: VecDeque::new(),
+            released: Vec::new(),
+            spliced: 0,
             gone: 0,
             counts: StreamCounts::default(),
         }
@@ -117,9 +153,9 @@ impl Streams {
         size_of_val(&*self.entries) + self.entries.len() * size_of::<u32>()
     }
 
-    /// Connections that have an id.
+    /// Connections of clients that have an id.
     pub(super) fn open(&self) -> usize {
-        self.entries.len() - self.free.len() - self.free_media.len()
+        self.clients as usize - self.free.len() - self.free_media.len()
     }
 
     /// What the client of this socket speaks, and where it connected to;
@@ -143,13 +179,20 @@ impl Streams {
 
     /// Whether something waits to be handled.
     pub(super) fn busy(&self) -> bool {
-        !self.chunks.is_empty() || !self.ended.is_empty() || !self.ends.is_empty()
+        !self.chunks.is_empty()
+            || !self.ended.is_empty()
+            || !self.ends.is_empty()
+            || !self.pumps.is_empty()
     }
 
     /// When to look at connections because of their age.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let (due, ..) = self.checks.front()?;
-        Some((*due).max(self.checked + self.period()))
+        let check = self
+            .checks
+            .front()
+            .map(|(due, ..)| (*due).max(self.checked + self.period()));
+        let throttled = self.throttled.front().map(|(due, _)| *due);
+        check.into_iter().chain(throttled).min()
     }
 
     /// How late the end of an idle or stalled connection may be noticed.
@@ -166,6 +209,7 @@ impl Streams {
     pub(super) fn adopt(
         &mut self,
         ring: &mut Ring,
+        shard: &mut Shard,
         mut connection: Connection,
         now: Instant,
     ) -> Result<Option<SocketId>, RingFailed> {
@@ -180,6 +224,8 @@ impl Streams {
         };
         let slot = self.slot(index);
         let mut live = Live::new(&mut connection, SocketId(slot), now);
+        let bytes = live.transport != ClientTransport::Dtls;
+        shard.set_byte_stream(SocketId(slot), bytes);
         let scratch = ring.take_scratch();
         let (Some(buffer), Ok(())) = (scratch, ring.install(slot, connection.socket)) else {
             self.counts.refused += 1;
@@ -212,10 +258,9 @@ impl Streams {
         live.count(&mut self.counts.memory);
         self.entries[index as usize] = Entry {
             state: State::Open,
-            generation,
             receiving: true,
-            sending: false,
             live: Some(Box::new(live)),
+            ..Entry::free(generation)
         };
         self.counts.adopted += 1;
         self.checks
@@ -246,9 +291,18 @@ impl Streams {
                 _ => continue,
             };
             let since = |then: Instant| now.instant.since(then);
-            if live.waiting() > 0 && since(live.progress) >= self.limits.stalled {
+            let over = self.splice_over(index, now.instant);
+            if let Some(end) = over {
+                self.ends.push_back((index, end));
+            } else if live.splice.is_none()
+                && live.waiting() > 0
+                && since(live.progress) >= self.limits.stalled
+            {
                 self.ends.push_back((index, End::Stalled));
-            } else if since(live.active) >= self.limits.idle && !shard.is_used(now, &live.tuple) {
+            } else if live.splice.is_none()
+                && since(live.active) >= self.limits.idle
+                && !shard.is_used(now, &live.tuple)
+            {
                 self.ends.push_back((index, End::Idle));
             } else {
                 let due = now.instant + self.period();
@@ -277,11 +331,26 @@ impl Streams {
         entry.state = State::Ending;
         live.uncount(&mut self.counts.memory);
         let generation = entry.generation;
-        shard.disconnected(&live.tuple);
-        self.counts.ended[end as usize] += 1;
+        let shut = live.splice.as_ref().is_some_and(|splice| splice.shut);
+        if index < self.clients {
+            shard.disconnected(&live.tuple);
+            self.counts.ended[end as usize] += 1;
+        } else {
+            shard.hung_up(PeerConnection(index - self.clients));
+        }
+        if let Some(splice) = &live.splice {
+            // Counted once for both.
+            self.spliced -= usize::from(index < self.clients);
+            let partner = splice.partner;
+            self.count_last(shard, index, partner, splice.moved);
+            self.end_partner(partner, end);
+        }
+        let entry = &mut self.entries[index as usize];
         tracing::debug!(client = %live.tuple.client.0, transport = ?live.transport, ?end, "a connection ends");
         if !entry.sending
             && !matches!(end, End::Error | End::Stalled)
+            && !shut
+            && !entry.reset
             && let Some(bytes) = live.farewell()
         {
             entry.sending = true;
@@ -303,11 +372,15 @@ impl Streams {
     fn finish(&mut self, ring: &mut Ring, index: u32) -> Result<(), RingFailed> {
         let slot = self.slot(index);
         let entry = &mut self.entries[index as usize];
-        if entry.state != State::Ending || entry.receiving || entry.sending {
+        let busy = entry.receiving || entry.sending || entry.shutting;
+        if entry.state != State::Ending || busy {
             return Ok(());
         }
         entry.state = State::Closing;
         let generation = entry.generation;
+        if entry.reset {
+            ring.reset_stream(slot)?;
+        }
         ring.close(slot, Tag::Closed { slot, generation }.pack())
     }
 
@@ -320,10 +393,14 @@ impl Streams {
         if entry.generation != generation || entry.state != State::Closing {
             return;
         }
-        entry.state = State::Free;
-        entry.generation = (generation + 1) & GENERATION;
-        self.give_back(index);
-        self.gone += 1;
+        *entry = Entry::free((generation + 1) & GENERATION);
+        match self.peer_at(index) {
+            Some(connection) => self.released.push(connection),
+            None => {
+                self.give_back(index);
+                self.gone += 1;
+            }
+        }
     }
 
     /// An id is free.

@@ -195,13 +195,16 @@ impl Streams {
         live.sending = 0;
         live.sent = 0;
         live.count(&mut self.counts.memory);
+        if let Some(splice) = &live.splice {
+            self.pumps.push(splice.partner);
+        }
         let more = live.has_output();
         self.keep(bytes);
         if more { self.send(ring, index) } else { Ok(()) }
     }
 
     /// Keeps an empty buffer for the next send.
-    fn keep(&mut self, mut bytes: Vec<u8>) {
+    pub(super) fn keep(&mut self, mut bytes: Vec<u8>) {
         if self.spare.len() < SPARE && bytes.capacity() > 0 {
             bytes.clear();
             bytes.shrink_to(LARGE);
