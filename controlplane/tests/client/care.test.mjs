@@ -98,3 +98,23 @@ test('nothing happens after the end', () => {
   pass(60_000);
   assert.deepEqual(did, []);
 });
+
+test('ICE that gives up does not put off the next attempt', () => {
+  care.state('connecting');
+  pass(6_000);
+  assert.equal(care.failures, 1);
+  care.renewed();
+  care.state('connecting');
+  pass(15_000);
+  care.state('failed');
+  pass(9_000);
+  assert.deepEqual([did.length, care.failures], [2, 2]);
+});
+
+test('a connection that fails with no attempt under way is made anew', () => {
+  care.state('connected');
+  care.state('connecting');
+  care.state('failed');
+  pass(0);
+  assert.deepEqual(did, ['renew']);
+});

@@ -59,7 +59,9 @@ export class Care {
         break;
       case 'failed':
         if (before === 'disconnected' || before === 'connected') this.#again();
-        else this.#after(this.#backoff.attempts ? this.#backoff.next() : 0, () => this.#anew());
+        // A pause that began with the attempt is the whole of it: with one more
+        // the server may give the session up first, and no failure is counted.
+        else if (!this.#timer) this.#after(this.#backoff.attempts ? this.#backoff.next() : 0, () => this.#anew());
         break;
       default:
     }
