@@ -5,6 +5,7 @@
 
 use std::process::Command;
 
+use crate::server::uclient::said;
 use crate::server::{USER, installed, wait_for};
 use crate::{Place, Running};
 
@@ -12,16 +13,16 @@ use crate::{Place, Running};
 fn all_come_back(running: &Running, port: u16, clients: usize, messages: usize, flags: &[&str]) {
     let (port, clients_text) = (port.to_string(), clients.to_string());
     let (messages_text, ip) = (messages.to_string(), running.ip.to_string());
-    let output = installed(
-        Command::new("timeout")
+    let text = said(|| {
+        let mut command = Command::new("timeout");
+        command
             .args(["90", "turnutils_uclient", "-T", "-p", &port])
             .args(["-u", USER.0, "-w", USER.1, "-z", "5"])
             .args(["-m", &clients_text, "-n", &messages_text])
             .args(flags)
-            .arg(&ip)
-            .output(),
-    );
-    let text = String::from_utf8_lossy(&output.stdout);
+            .arg(&ip);
+        command
+    });
     let all = clients * messages;
     let expected = format!("tot_send_msgs={all}, tot_recv_msgs={all}");
     assert!(

@@ -59,16 +59,17 @@ impl Run<'_> {
 
     /// Whether everything came back; otherwise what it said.
     fn check(&self, echo: &[String; 2]) -> Result<(), String> {
-        let mut command = Command::new("timeout");
-        command
-            .args([PATIENCE, "turnutils_uclient"])
-            .args(self.arguments(echo))
-            .args(["-p", &self.port.to_string(), self.host]);
-        if self.has("-S") && !self.has("-t") {
-            command.env("LD_PRELOAD", dtls_1_2());
-        }
-        let output = installed(command.output());
-        let text = String::from_utf8_lossy(&output.stdout);
+        let text = said(|| {
+            let mut command = Command::new("timeout");
+            command
+                .args([PATIENCE, "turnutils_uclient"])
+                .args(self.arguments(echo))
+                .args(["-p", &self.port.to_string(), self.host]);
+            if self.has("-S") && !self.has("-t") {
+                command.env("LD_PRELOAD", dtls_1_2());
+            }
+            command
+        });
         let (packets, bytes) = (self.packets, self.packets * self.length());
         let expected = [
             format!("tot_send_msgs={packets}, tot_recv_msgs={packets}\n"),
@@ -82,6 +83,22 @@ impl Run<'_> {
         last.reverse();
         Err(format!("{self:?}:\n{}\n", last.join("\n")))
     }
+}
+
+/// What the client says. Now and then it sends a second Allocate, with another
+/// transaction id, for a session that has its allocation; it draws 437 and does
+/// not always find its way back. Against coturn's own server it does the same.
+/// It is run again then.
+pub(crate) fn said(command: impl Fn() -> Command) -> String {
+    let mut text = String::new();
+    for _ in 0..3 {
+        let output = installed(command().output());
+        text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !text.contains("error 437") || text.contains("Total lost packets 0 ") {
+            break;
+        }
+    }
+    text
 }
 
 /// Runs them beside each other, against echo peers of both families; what
